@@ -1,0 +1,126 @@
+"""Django settings, composed from `env` alone. Apps are listed in the order of the stack, top first."""
+
+from octavo.settings import env
+from octavo.settings.databases import databases
+from octavo.settings.logging import logging_config
+
+BASE_DIR = env.ROOT
+DATA_DIR = env.data_dir
+
+HOST = env.text("OCTAVO_HOST", "127.0.0.1")
+PORT = env.integer("OCTAVO_PORT", 8000)
+PUBLIC_URL = env.text("OCTAVO_PUBLIC_URL", f"http://{HOST}:{PORT}")
+
+DEBUG = env.boolean("OCTAVO_DEBUG")
+SECRET_KEY = env.text("OCTAVO_SECRET_KEY")
+ENCRYPTION_KEYS = env.listed("OCTAVO_ENCRYPTION_KEYS")
+ALLOWED_HOSTS = list(env.listed("OCTAVO_ALLOWED_HOSTS")) or ["localhost", "127.0.0.1", "[::1]", HOST]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL.startswith("https") else []
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("OCTAVO_BEHIND_PROXY") else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https")
+SESSION_COOKIE_NAME = "octavo_session"
+
+DATABASES = databases()
+DATABASE_ROUTERS: list[str] = []
+REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+INSTALLED_APPS = [
+    "apps.api",
+    "apps.console",
+    "apps.orchestration",
+    "apps.agents",
+    "apps.context",
+    "apps.tools",
+    "apps.inference",
+    "apps.observability",
+    "apps.model_registry",
+    "apps.accounts",
+    "apps.governance",
+    "octavo.kernel",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "octavo.urls"
+ASGI_APPLICATION = "octavo.asgi.application"
+APPEND_SLASH = False
+LOGIN_URL = "/login"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer("OCTAVO_MAX_BODY_BYTES", 10 * 2**20)
+MAX_FILE_BYTES = env.integer("OCTAVO_MAX_FILE_BYTES", 50 * 2**20)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.rest.authentication.KeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.api.rest.authentication.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["apps.api.rest.codec.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["apps.api.rest.codec.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "apps.api.rest.schema.OctavoSchema",
+    "EXCEPTION_HANDLER": "apps.api.rest.errors.problem_response",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Octavo",
+    "DESCRIPTION": "Models, tools, context, agents and durable runs, governed and traced.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# What the platform itself reads (see .env.example).
+ADMIN_EMAIL = env.text("OCTAVO_ADMIN_EMAIL")
+ADMIN_PASSWORD = env.text("OCTAVO_ADMIN_PASSWORD")
+BOOTSTRAP_API_KEY = env.text("OCTAVO_BOOTSTRAP_API_KEY")
+EGRESS_ALLOW = env.listed("OCTAVO_EGRESS_ALLOW")
+MODEL_SERVER_URL = env.text("OCTAVO_MODEL_SERVER_URL", "http://127.0.0.1:8001")
+MODEL_URL = env.text("OCTAVO_MODEL_URL")
+MODEL_NAME = env.text("OCTAVO_MODEL_NAME")
+MODEL_API_KEY = env.text("OCTAVO_MODEL_API_KEY")
+OPENAI_API_KEY = env.text("OPENAI_API_KEY")
+ANTHROPIC_API_KEY = env.text("ANTHROPIC_API_KEY")
+GEMINI_API_KEY = env.text("GEMINI_API_KEY")
+BUILTIN_MODEL = env.text("OCTAVO_BUILTIN_MODEL")
+WORKER_THREADS = env.integer("OCTAVO_WORKER_THREADS", 64)
+LEASE_SECONDS = env.integer("OCTAVO_LEASE_SECONDS", 15)
+
+LOGGING = logging_config(level=env.text("OCTAVO_LOG_LEVEL", "INFO"), form=env.text("OCTAVO_LOG_FORMAT", "text"))
