@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parent
 def main() -> None:
     if sys.version_info < (3, 12):  # noqa: UP036  this very check must run on an old Python
         found = ".".join(map(str, sys.version_info[:3]))
-        sys.exit(f"Octavo needs Python 3.12 or newer; this is {found}. Install 3.12, then run `make up`.")
+        sys.exit(
+            f"Octavo needs Python 3.12 or newer; this is {found}. Install 3.12, then run `make up`."
+        )
     sys.path.insert(1, str(ROOT / "platform"))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "octavo.settings")
     from django.core.management import execute_from_command_line

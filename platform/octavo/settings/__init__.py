@@ -14,9 +14,16 @@ PUBLIC_URL = env.text("OCTAVO_PUBLIC_URL", f"http://{HOST}:{PORT}")
 DEBUG = env.boolean("OCTAVO_DEBUG")
 SECRET_KEY = env.text("OCTAVO_SECRET_KEY")
 ENCRYPTION_KEYS = env.listed("OCTAVO_ENCRYPTION_KEYS")
-ALLOWED_HOSTS = list(env.listed("OCTAVO_ALLOWED_HOSTS")) or ["localhost", "127.0.0.1", "[::1]", HOST]
+ALLOWED_HOSTS = list(env.listed("OCTAVO_ALLOWED_HOSTS")) or [
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    HOST,
+]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL.startswith("https") else []
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("OCTAVO_BEHIND_PROXY") else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("OCTAVO_BEHIND_PROXY") else None
+)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https")
 SESSION_COOKIE_NAME = "octavo_session"
 
@@ -123,4 +130,6 @@ BUILTIN_MODEL = env.text("OCTAVO_BUILTIN_MODEL")
 WORKER_THREADS = env.integer("OCTAVO_WORKER_THREADS", 64)
 LEASE_SECONDS = env.integer("OCTAVO_LEASE_SECONDS", 15)
 
-LOGGING = logging_config(level=env.text("OCTAVO_LOG_LEVEL", "INFO"), form=env.text("OCTAVO_LOG_FORMAT", "text"))
+LOGGING = logging_config(
+    level=env.text("OCTAVO_LOG_LEVEL", "INFO"), form=env.text("OCTAVO_LOG_FORMAT", "text")
+)

@@ -6,16 +6,28 @@ from psycopg.conninfo import conninfo_to_dict
 
 from octavo.settings import env
 
-_DJANGO_KEYS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+_DJANGO_KEYS = {
+    "dbname": "NAME",
+    "user": "USER",
+    "password": "PASSWORD",
+    "host": "HOST",
+    "port": "PORT",
+}
 
 
 def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
     """Django's database settings for a `postgresql://` URL; a pool is used when `pool_size` > 0."""
     options = dict(conninfo_to_dict(url))
-    database: dict[str, Any] = {name: str(options.pop(key, "") or "") for key, name in _DJANGO_KEYS.items()}
+    database: dict[str, Any] = {
+        name: str(options.pop(key, "") or "") for key, name in _DJANGO_KEYS.items()
+    }
     if pool_size:
         options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 30, "max_idle": 120}
-    return database | {"ENGINE": "django.db.backends.postgresql", "OPTIONS": options, "CONN_MAX_AGE": 0}
+    return database | {
+        "ENGINE": "django.db.backends.postgresql",
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 0,
+    }
 
 
 def databases() -> dict[str, dict[str, Any]]:

@@ -36,7 +36,9 @@ def integer(name: str, default: int) -> int:
     if not value:
         return default
     if not re.fullmatch(r"-?\d+", value):
-        raise ValueError(f"{name} is {value!r}, which is not a whole number. Correct it in the environment or .env.")
+        raise ValueError(
+            f"{name} is {value!r}, which is not a whole number. Correct it in the environment or .env."
+        )
     return int(value)
 
 
@@ -45,7 +47,9 @@ def boolean(name: str, default: bool = False) -> bool:
     if not value:
         return default
     if value not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
-        raise ValueError(f"{name} is {value!r}; write 1 or 0. Correct it in the environment or .env.")
+        raise ValueError(
+            f"{name} is {value!r}; write 1 or 0. Correct it in the environment or .env."
+        )
     return value in {"1", "true", "yes", "on"}
 
 

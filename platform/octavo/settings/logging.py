@@ -12,7 +12,12 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
             "text": {"()": "octavo.kernel.logs.TextFormatter"},
             "json": {"()": "octavo.kernel.logs.JsonFormatter"},
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json" if form == "json" else "text"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "json" if form == "json" else "text",
+            }
+        },
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
             "uvicorn.access": {"level": "WARNING"},

@@ -1,0 +1,1 @@
+"""Organisations, teams, projects, people, services and their keys: gives every layer above a Scope."""

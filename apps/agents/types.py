@@ -1,0 +1,144 @@
+"""Agent definitions, the folded state of a loop, and the decisions the loop can take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+from apps.inference.types import Message, ToolCall
+
+
+class Strategy(StrEnum):
+    """`auto` is `quote` on a starter model and `tools` on a better one."""
+
+    AUTO = "auto"
+    TOOLS = "tools"
+    QUOTE = "quote"
+
+
+class Access(StrEnum):
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceGrant:
+    space: str
+    access: Access = Access.READ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What ends a run by itself. `max_tokens` and `max_cost_usd` bound the whole run."""
+
+    max_steps: int = 24
+    max_tokens: int | None = None
+    max_cost_usd: Decimal | None = None
+    deadline_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What an agent is; immutable once saved as a version. `tools` may end in `*`."""
+
+    instructions: str
+    route: str = "default"
+    tools: tuple[str, ...] = ()
+    spaces: tuple[SpaceGrant, ...] = ()
+    strategy: Strategy = Strategy.AUTO
+    output_schema: Mapping[str, Any] | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    id: UUID
+    name: str
+    version: int
+    definition: Definition
+    saved_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A retrieved piece of context as the loop remembers it; `citation` is `Citation` as plain data."""
+
+    text: str
+    score: float
+    citation: Mapping[str, Any]
+    trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopState:
+    """Everything `decide` may look at: a fold of the journal over a pinned definition, and nothing else.
+
+    `strategy` is resolved (never `auto`). `pending` are tool calls of the last model answer without a result yet.
+    `sources` is None until the first retrieval. `steps` counts recorded steps.
+    """
+
+    definition: Definition
+    strategy: Literal[Strategy.TOOLS, Strategy.QUOTE]
+    input: str
+    messages: tuple[Message, ...] = ()
+    pending: tuple[ToolCall, ...] = ()
+    sources: tuple[Source, ...] | None = None
+    answer: str | None = None
+    failures: int = 0
+    last_error: str = ""
+    steps: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+    tainted: bool = False
+    recent_calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieve:
+    """Search the agent's readable spaces; `quote` ranks sentences instead of chunks."""
+
+    step: str
+    query: str
+    limit: int
+    quote: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallModel:
+    step: str
+    messages: tuple[Message, ...]
+    offer_tools: bool = True
+    json_schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTools:
+    """Call each pending tool; step keys are `<step>.<index>`."""
+
+    step: str
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The run has its answer. `citations` are plain data in the shape of `context.types.Citation`."""
+
+    text: str
+    citations: tuple[Mapping[str, Any], ...] = ()
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fail:
+    """The loop gives up. `code` is stable (`max_steps`, `loop`, `model_failed`, …); `detail` says what to do."""
+
+    code: str
+    detail: str
+
+
+LoopDecision = Retrieve | CallModel | CallTools | Finish | Fail

@@ -1,0 +1,7 @@
+"""The inbound edges."""
+
+from django.apps import AppConfig
+
+
+class ApiConfig(AppConfig):
+    name = "apps.api"

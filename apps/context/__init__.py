@@ -1,0 +1,1 @@
+"""Layer 4: the shared context store. Gives agents versioned, searchable, citable text."""

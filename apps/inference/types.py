@@ -1,0 +1,113 @@
+"""What goes into a model and what comes out, in the terms of the chat completions protocol."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from apps.governance.types import Decision, Reservation
+from apps.model_registry.types import Target
+from octavo.kernel.scope import Scope
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """`arguments` is the JSON text as the model wrote it: it may be invalid."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """`tool_call_id` on a `tool` message names the call it answers."""
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOffer:
+    name: str
+    description: str
+    input_schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """`json_schema` constrains the answer. `max_tokens` bounds the completion, and so the reservation."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolOffer, ...] = ()
+    json_schema: Mapping[str, Any] | None = None
+    max_tokens: int = 1024
+    temperature: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatResult:
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: FinishReason
+    usage: TokenUsage
+    model: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled[T]:
+    """A result with the usage row it was booked under."""
+
+    result: T
+    usage_id: UUID
+    cost_usd: Decimal
+    decision_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCall[R]:
+    """A call that policy allowed and budgets cover. Send it, then settle it, whatever happens."""
+
+    scope: Scope
+    route: str
+    request: R
+    targets: tuple[Target, ...]
+    credentials: tuple[str, ...]
+    decision: Decision
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingRequest:
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingResult:
+    """`vectors[i]` belongs to `texts[i]`; L2-normalised, `dimensions` long."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: TokenUsage
+    model: str
+    model_id: UUID
+    provider: str
+    dimensions: int
+
+
+DeltaSink = Callable[[str], None]
+"""Called on the I/O loop with each piece of text as it arrives; must return at once."""

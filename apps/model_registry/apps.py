@@ -1,0 +1,7 @@
+"""Model registry: providers, models, routes."""
+
+from django.apps import AppConfig
+
+
+class ModelRegistryConfig(AppConfig):
+    name = "apps.model_registry"

@@ -1,0 +1,7 @@
+"""Observability: usage rows, spans, Prometheus metrics."""
+
+from django.apps import AppConfig
+
+
+class ObservabilityConfig(AppConfig):
+    name = "apps.observability"

@@ -1,0 +1,64 @@
+"""Usage and spans, in the terms of OpenTelemetry's GenAI conventions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class SpanKind(StrEnum):
+    """Which layer a span belongs to; the console's six hues."""
+
+    AGENT = "agent"
+    MODEL = "model"
+    TOOL = "tool"
+    CONTEXT = "context"
+    POLICY = "policy"
+    HUMAN = "human"
+
+
+class SpanStatus(StrEnum):
+    OK = "ok"
+    ERROR = "error"
+    UNSET = "unset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """`span_id` is 16 hex digits, `trace_id` 32. An unfinished span has no `ended_at`."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: SpanKind
+    status: SpanStatus
+    started_at: datetime
+    ended_at: datetime | None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CallStatus(StrEnum):
+    OK = "ok"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageView:
+    """One model call as it was settled."""
+
+    id: UUID
+    run_id: UUID | None
+    model: str
+    provider: str
+    route: str
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+    status: CallStatus
+    started_at: datetime
+    ended_at: datetime

@@ -1,0 +1,7 @@
+"""Tools: registry, governed tool call, effect ledger."""
+
+from django.apps import AppConfig
+
+
+class ToolsConfig(AppConfig):
+    name = "apps.tools"

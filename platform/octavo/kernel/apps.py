@@ -1,0 +1,8 @@
+"""The kernel is a Django app, so that the outbox and idempotency keys live in the caller's transaction."""
+
+from django.apps import AppConfig
+
+
+class KernelConfig(AppConfig):
+    name = "octavo.kernel"
+    label = "kernel"

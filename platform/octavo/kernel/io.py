@@ -1,0 +1,100 @@
+"""One I/O event loop per process, and one bounded executor for the database behind it.
+
+Sync code reaches the outside through `call`; async code reaches the database through `db`. Neither holds a database
+connection while it waits for the network.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from functools import cache, partial
+from typing import Any
+
+from django.db import connections
+
+_DATABASE_THREADS = 16
+_CANCEL_GRACE = 5.0
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+class MisusedError(RuntimeError):
+    """A programming error: I/O asked for where it would block the loop or hold a transaction open."""
+
+
+def use_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Make `loop` (uvicorn's, in the web process) the I/O loop of this process."""
+    global _loop  # noqa: PLW0603
+    with _lock:
+        _loop = loop
+
+
+def loop() -> asyncio.AbstractEventLoop:
+    """The I/O loop; started in a daemon thread the first time a process without one asks."""
+    global _loop  # noqa: PLW0603
+    with _lock:
+        if _loop is None or _loop.is_closed():
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="octavo-io", daemon=True).start()
+        return _loop
+
+
+def call[T](coroutine: Coroutine[Any, Any, T], *, timeout: float) -> T:
+    """Run `coroutine` on the I/O loop and wait at most `timeout` seconds for its result.
+
+    Gives the thread's database connection back first. On timeout the coroutine is cancelled and `TimeoutError` is
+    raised. Raises `MisusedError` on the loop's own thread or inside a transaction.
+    """
+    try:
+        target = loop()
+        _refuse_misuse(target)
+    except BaseException:
+        coroutine.close()
+        raise
+    connections.close_all()
+    future: Future[T] = asyncio.run_coroutine_threadsafe(_bounded(coroutine, timeout), target)
+    try:
+        return future.result(timeout + _CANCEL_GRACE)
+    except FutureTimeout:
+        future.cancel()
+        raise TimeoutError(f"No answer within {timeout:g} s.") from None
+    except CancelledError:
+        raise TimeoutError("The call was cancelled.") from None
+
+
+async def _bounded[T](coroutine: Coroutine[Any, Any, T], timeout: float) -> T:  # noqa: ASYNC109
+    async with asyncio.timeout(timeout):
+        return await coroutine
+
+
+def _refuse_misuse(target: asyncio.AbstractEventLoop) -> None:
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        running = None
+    if running is not None:
+        where = "the I/O loop" if running is target else "an event loop"
+        raise MisusedError(f"io.call on {where} would block it: await the coroutine instead.")
+    if any(c.in_atomic_block for c in connections.all(initialized_only=True)):
+        raise MisusedError("io.call inside a transaction would hold it open: commit first.")
+
+
+@cache
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_DATABASE_THREADS, thread_name_prefix="octavo-db")
+
+
+async def db[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run sync database code from async code, in a bounded executor, and give its connection back."""
+    work = partial(_with_connection, function, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_executor(), work)
+
+
+def _with_connection[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return function(*args, **kwargs)
+    finally:
+        connections.close_all()

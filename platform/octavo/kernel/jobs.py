@@ -1,0 +1,32 @@
+"""Work is promised in the caller's transaction: either both the change and the job exist, or neither does."""
+
+from datetime import timedelta
+
+import orjson
+from django.db import connection, transaction
+
+from octavo.kernel import redis
+
+PING_CHANNEL = "octavo:outbox"
+Argument = str | int
+
+_INSERT = """
+INSERT INTO outbox (name, args, available_at)
+VALUES (%s, %s::jsonb, now() + %s)
+"""
+
+
+def enqueue(name: str, *, delay: timedelta = timedelta(0), **arguments: Argument) -> None:
+    """Promise to run the job `name` (registered in `workers/tasks`) with these arguments: ids, never data.
+
+    Delivery is at least once and in no particular order; a job must be idempotent.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [name, orjson.dumps(arguments).decode(), delay])
+    if not delay:
+        transaction.on_commit(ping)
+
+
+def ping() -> None:
+    """Wake the relays now instead of at their next poll. Call after commit."""
+    redis.publish(PING_CHANNEL, b"1")
