@@ -1,1 +1,4 @@
-"""Layer 7: decides, bounds and records. It knows principals, actions and resources, and nothing of what they are."""
+"""Layer 7: decides, bounds and records.
+
+It knows principals, actions and resources, and nothing of what they are.
+"""

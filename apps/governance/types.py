@@ -1,11 +1,11 @@
-"""The vocabulary of governance: what is asked, what is answered, what is reserved and what waits for a person."""
+"""The vocabulary of governance: what is asked, answered, reserved, and what waits for a person."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from octavo.kernel.errors import Forbidden
@@ -56,6 +56,11 @@ class Resource:
     id: UUID
     name: str
 
+    @classmethod
+    def project_of(cls, scope: Scope) -> "Resource":
+        """The project itself: what actions on a whole collection are checked against."""
+        return cls(kind=ResourceKind.PROJECT, id=scope.project_id, name="this project")
+
 
 class Outcome(StrEnum):
     """In falling order of strength: the strongest outcome of all deciding policies holds."""
@@ -69,7 +74,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obligation:
-    """What must happen before or after an otherwise refused action, and the policy that asks for it."""
+    """What must happen around an otherwise refused action, and the policy that asks for it."""
 
     kind: Outcome
     policy: str
@@ -100,7 +105,7 @@ class Decision:
 
 
 class FactProvider(Protocol):
-    """An upper layer's knowledge of its principals: `role` for people and services, `granted` for agents."""
+    """What an upper layer knows of its principals: `role` of people, `granted` for agents."""
 
     def __call__(
         self, *, scope: Scope, action: Action, resource: Resource
@@ -137,6 +142,29 @@ class Period(StrEnum):
     TOTAL = "total"
 
 
+class OnExceed(StrEnum):
+    """What a budget does at its limit: refuse the call, or count it and log."""
+
+    BLOCK = "block"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetView:
+    """A budget, and what its present period has spent and set aside. None does not bind."""
+
+    id: UUID
+    on: BudgetScope
+    target_id: UUID
+    period: Period
+    limit_usd: Decimal | None
+    limit_tokens: int | None
+    limit_calls: int | None
+    on_exceed: OnExceed
+    spent: Amount
+    reserved: Amount
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
     """Money and tokens set aside for one call, on every budget it falls under."""
@@ -160,7 +188,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """A call that waits for a person. `action_hash` binds the verdict to exactly this tool, these arguments, these policies."""
+    """A call that waits for a person. `action_hash` binds the verdict to exactly this tool, these
+    arguments, these policies.
+    """
 
     id: UUID
     run_id: UUID
@@ -177,6 +207,32 @@ class Approval:
     decided_by: str | None
     decided_at: datetime | None
     note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedDecision:
+    """One row of the decision log, as it was answered at the time."""
+
+    id: UUID
+    at: datetime
+    run_id: UUID | None
+    step: str
+    principal: str
+    action: str
+    resource: str
+    outcome: Outcome
+    policies: tuple[str, ...]
+    facts: Mapping[str, Fact]
+    bundle: str
+    explain: str
+
+
+class AuditCheck(NamedTuple):
+    """`head` is the hash of the last entry, `checked` how many entries were recomputed."""
+
+    ok: bool
+    checked: int
+    head: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
