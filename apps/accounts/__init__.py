@@ -1,1 +1,1 @@
-"""Organisations, teams, projects, people, services and their keys: gives every layer above a Scope."""
+"""Organisations, teams, projects, people, services their keys. Gives every layer a Scope."""

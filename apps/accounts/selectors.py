@@ -1,0 +1,88 @@
+"""Who is who, and on whose ground. Everything here stays within the organisation of the asker."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from django.db import connection
+
+from apps.accounts.models import ApiKey, Membership, Project
+from apps.accounts.rows import key_of, principal_of_user, project_of, scope_on
+from apps.accounts.types import KeyView, ProjectView
+from apps.governance.services import decisions
+from apps.governance.types import Action, Fact, Resource
+from octavo.kernel import ids
+from octavo.kernel.errors import Forbidden, NotFound
+from octavo.kernel.scope import SYSTEM, PrincipalKind, Scope
+
+DEFAULT = "default"
+
+# Asked once per decision.
+_ROLE_OF_USER = """
+SELECT m.role FROM membership m JOIN user_account u ON u.id = m.user_id
+WHERE m.project_id = %s AND m.user_id = %s AND u.is_active
+"""
+_ROLE_OF_SERVICE = "SELECT role FROM membership WHERE project_id = %s AND service_id = %s"
+
+
+def scope_for_user(*, user_id: UUID, project_id: UUID | None = None) -> Scope:
+    """The person's scope in that project, or in the first one they joined.
+
+    Raises `Forbidden` for somebody inactive or from outside the project.
+    """
+    memberships = Membership.objects.filter(user_id=user_id, user__is_active=True)
+    if project_id is not None:
+        memberships = memberships.filter(project_id=project_id)
+    found = memberships.select_related("user", "project__team").order_by("id").first()
+    if found is None or found.user is None:
+        raise Forbidden("You are in no such project. Ask an admin of the project to add you.")
+    return scope_on(found.project, principal_of_user(found.user))
+
+
+def system_scope(*, project_id: UUID) -> Scope:
+    """Octavo itself on a project's ground, for bootstrap and background work only."""
+    return scope_on(_get_project_row(project_id), SYSTEM)
+
+
+def default_project() -> ProjectView:
+    """The project of the first start. Raises `NotFound` before `manage.py bootstrap` has run."""
+    row = (
+        Project.objects.select_related("team")
+        .filter(slug=DEFAULT, team__slug=DEFAULT, team__organisation__slug=DEFAULT)
+        .first()
+    )
+    if row is None:
+        raise NotFound("There is no project yet. Run `python manage.py bootstrap`.")
+    return project_of(row)
+
+
+def get_project(*, project_id: UUID) -> ProjectView:
+    return project_of(_get_project_row(project_id))
+
+
+def list_keys(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[KeyView]:
+    """Keys of the project, newest first, revoked ones too. Needs `key.manage`."""
+    decisions.check(scope=scope, action=Action.KEY_MANAGE, resource=Resource.project_of(scope))
+    rows = ApiKey.objects.filter(project_id=scope.project_id)
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    return [key_of(row) for row in rows.order_by("-id")[:limit]]
+
+
+def find_role(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:
+    """The role of a user or service in the scope's project; no fact for somebody from outside."""
+    is_user = scope.principal.kind is PrincipalKind.USER
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ROLE_OF_USER if is_user else _ROLE_OF_SERVICE,
+            [scope.project_id, scope.principal.id],
+        )
+        found = cursor.fetchone()
+    return {"role": found[0]} if found else {}
+
+
+def _get_project_row(project_id: UUID) -> Project:
+    row = Project.objects.select_related("team").filter(id=project_id).first()
+    if row is None:
+        name = ids.encode(ids.Kind.PROJECT, project_id)
+        raise NotFound(f"There is no project {name}.")
+    return row
