@@ -1,6 +1,6 @@
 """Providers, models and routes. Agents name routes, never vendors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -84,3 +84,22 @@ class RouteView:
     def tier(self) -> Tier:
         """The tier of the first target: what the route is on a good day."""
         return self.targets[0].model.tier if self.targets else Tier.STARTER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundModel:
+    """The chat model that an installation starts with, and where it was found.
+
+    `source` says it in words ("OPENAI_API_KEY", "Ollama on 127.0.0.1:11434", …); `hint` is the next
+    step to a better model, "" when there is none to take. `provider` is also the provider's name.
+    """
+
+    source: str
+    provider: str
+    kind: ProviderKind
+    base_url: str
+    name: str
+    tier: Tier
+    hint: str = ""
+    api_key: str = field(default="", repr=False)
+    context_window: int | None = None
