@@ -8,6 +8,7 @@ from uuid import UUID
 
 from apps.governance.types import Decision, Reservation
 from apps.model_registry.types import Target
+from octavo.kernel.errors import UpstreamFailed
 from octavo.kernel.scope import Scope
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -42,7 +43,7 @@ class ToolOffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """`json_schema` constrains the answer. `max_tokens` bounds the completion, and so the reservation."""
+    """`json_schema` constrains the answer; `max_tokens` bounds it, and so the reservation."""
 
     messages: tuple[Message, ...]
     tools: tuple[ToolOffer, ...] = ()
@@ -90,6 +91,7 @@ class PreparedCall[R]:
     credentials: tuple[str, ...]
     decision: Decision
     reservation: Reservation
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,4 +112,28 @@ class EmbeddingResult:
 
 
 DeltaSink = Callable[[str], None]
-"""Called on the I/O loop with each piece of text as it arrives; must return at once."""
+"""Called on the I/O loop with each piece of text as it arrives; must return at once.
+
+What it raises ends the call and closes its connection.
+"""
+
+
+class ContextOverflow(UpstreamFailed):
+    """The request does not fit the model's context window: shorten it, or use a larger model."""
+
+    status, code, title = 413, "context-overflow", "Context window exceeded"
+
+    def __init__(self, detail: str, *, upstream_status: int | None = None) -> None:
+        super().__init__(detail, retryable=False, upstream_status=upstream_status)
+
+
+class UpstreamBusy(UpstreamFailed):
+    """The provider asks for patience: `retry_after` seconds, None when it does not say."""
+
+    code, title = "upstream-busy", "Upstream is busy"
+
+    def __init__(
+        self, detail: str, *, retry_after: float | None, upstream_status: int | None = None
+    ) -> None:
+        super().__init__(detail, retryable=True, upstream_status=upstream_status)
+        self.retry_after = retry_after

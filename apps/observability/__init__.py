@@ -1,1 +1,4 @@
-"""Layer 8: usage, cost, spans and metrics. It records what the layers above tell it, and knows nothing of them."""
+"""Layer 8: usage, cost, spans and metrics.
+
+It records what the layers above tell it, and knows nothing of them.
+"""

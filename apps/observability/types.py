@@ -53,6 +53,8 @@ class UsageView:
 
     id: UUID
     run_id: UUID | None
+    step: str
+    kind: str
     model: str
     provider: str
     route: str
@@ -62,3 +64,13 @@ class UsageView:
     status: CallStatus
     started_at: datetime
     ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTotal:
+    """What the settled model calls of one run add up to."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)

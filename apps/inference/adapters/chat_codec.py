@@ -1,0 +1,193 @@
+"""Chat completions, OpenAI's protocol: our request to its JSON, its JSON or stream to our result.
+
+https://platform.openai.com/docs/api-reference/chat
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import orjson
+
+from apps.inference.types import (
+    ChatRequest,
+    ChatResult,
+    FinishReason,
+    Message,
+    TokenUsage,
+    ToolCall,
+)
+from apps.model_registry.types import ProviderKind, Target
+
+_FINISHES = get_args(FinishReason)
+_BYTES_PER_TOKEN = 3
+
+
+class MalformedError(ValueError):
+    """The answer is not what the protocol says."""
+
+
+def encode(request: ChatRequest, *, target: Target, stream: bool) -> bytes:
+    """The body of `POST /chat/completions`."""
+    limit = "max_tokens"
+    if target.provider_kind is ProviderKind.OPENAI:
+        limit = "max_completion_tokens"  # its reasoning models refuse the older name
+    body: dict[str, Any] = {
+        "model": target.model.name,
+        "messages": [_message(message) for message in request.messages],
+        limit: request.max_tokens,
+    }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": dict(tool.input_schema),
+                },
+            }
+            for tool in request.tools
+        ]
+    if request.json_schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": dict(request.json_schema)},
+        }
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return orjson.dumps(body)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    encoded: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        encoded["content"] = message.content or None
+        encoded["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        encoded["tool_call_id"] = message.tool_call_id
+    return encoded
+
+
+def decode(body: Mapping[str, Any], *, target: Target, sent: int) -> ChatResult:
+    """A whole answer. `sent` is the request's size in bytes, for providers that count nothing."""
+    try:
+        choice = body["choices"][0]
+        message = choice["message"]
+        text = message.get("content") or ""
+        calls = tuple(
+            ToolCall(
+                id=call.get("id") or f"call_{index}",
+                name=call["function"]["name"],
+                arguments=call["function"].get("arguments") or "{}",
+            )
+            for index, call in enumerate(message.get("tool_calls") or ())
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise MalformedError("it has no choices[0].message") from error
+    return _result(target, text, calls, choice.get("finish_reason"), body.get("usage"), sent)
+
+
+class StreamDecoder:
+    """Folds the chunks of one streamed answer; `feed` returns the text that a chunk adds."""
+
+    def __init__(self, *, target: Target, sent: int) -> None:
+        self._target = target
+        self._sent = sent
+        self._text: list[str] = []
+        self._calls: dict[int, dict[str, str]] = {}
+        self._finish: str | None = None
+        self._usage: Mapping[str, Any] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """The model said that it was done; usage may still follow."""
+        return self._finish is not None
+
+    def feed(self, chunk: Mapping[str, Any]) -> str:
+        try:
+            self._usage = chunk.get("usage") or self._usage
+            choices = chunk.get("choices") or ()
+            if not choices:
+                return ""
+            delta = choices[0].get("delta") or {}
+            self._finish = choices[0].get("finish_reason") or self._finish
+            for position, part in enumerate(delta.get("tool_calls") or ()):
+                self._add_call(position, part)
+            text: str = delta.get("content") or ""
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise MalformedError("a chunk of it has no choices[0].delta") from error
+        if text:
+            self._text.append(text)
+        return text
+
+    def _add_call(self, position: int, part: Mapping[str, Any]) -> None:
+        """Name and id come once, the arguments in pieces; `index` says which call a piece is of."""
+        index = part.get("index")
+        call = self._calls.setdefault(
+            position if index is None else index, {"id": "", "name": "", "arguments": ""}
+        )
+        function = part.get("function") or {}
+        call["id"] = part.get("id") or call["id"]
+        call["name"] = function.get("name") or call["name"]
+        call["arguments"] += function.get("arguments") or ""
+
+    def result(self) -> ChatResult:
+        calls = tuple(
+            ToolCall(
+                id=call["id"] or f"call_{index}",
+                name=call["name"],
+                arguments=call["arguments"] or "{}",
+            )
+            for index, call in sorted(self._calls.items())
+        )
+        text = "".join(self._text)
+        return _result(self._target, text, calls, self._finish, self._usage, self._sent)
+
+
+def _result(
+    target: Target,
+    text: str,
+    calls: tuple[ToolCall, ...],
+    finish: str | None,
+    usage: Mapping[str, Any] | None,
+    sent: int,
+) -> ChatResult:
+    written = text + "".join(call.arguments for call in calls)
+    reason = finish if finish in _FINISHES else "stop"
+    return ChatResult(
+        text=text,
+        tool_calls=calls,
+        finish_reason="tool_calls" if calls and reason == "stop" else reason,  # type: ignore[arg-type]
+        usage=decode_usage(usage, sent=sent, received=len(written.encode())),
+        model=target.model.name,
+        provider=target.model.provider,
+    )
+
+
+def decode_usage(usage: Mapping[str, Any] | None, *, sent: int, received: int) -> TokenUsage:
+    """As the provider counted; estimated on the high side where it does not say."""
+    counted = usage or {}
+    prompt, completion = counted.get("prompt_tokens"), counted.get("completion_tokens")
+    return TokenUsage(
+        input_tokens=estimate_tokens(sent) if prompt is None else int(prompt),
+        output_tokens=estimate_tokens(received) if completion is None else int(completion),
+    )
+
+
+def estimate_tokens(size: int) -> int:
+    """Tokens in `size` bytes of UTF-8: three bytes a token, more than tokenizers need for text."""
+    return math.ceil(size / _BYTES_PER_TOKEN)

@@ -1,0 +1,115 @@
+"""What went wrong at a provider, as our error: its name, the cause, the next step, no secret."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from apps.inference.types import ContextOverflow, UpstreamBusy
+from apps.model_registry.types import Target
+from octavo.kernel.errors import Unavailable, UpstreamFailed
+
+_OVERFLOW = re.compile(
+    r"context[_ ](length|window|size)|maximum context|prompt is too long|too many (input )?tokens"
+    r"|exceeds? .{0,40}context",
+    re.IGNORECASE,
+)
+_CAUSE_LENGTH = 300
+
+
+def unreachable(target: Target, error: Exception) -> Unavailable:
+    """No connection, or none in time."""
+    cause = type(error).__name__ if not str(error) else str(error)
+    return Unavailable(
+        f"Provider {target.model.provider!r} did not answer at {target.base_url} ({cause}). "
+        "Check that it runs and that its base_url is right."
+    )
+
+
+def broken_off(target: Target, cause: str) -> UpstreamFailed:
+    """An answer that began and did not end, or that cannot be read."""
+    return UpstreamFailed(
+        f"Provider {target.model.provider!r} gave no usable answer for {target.model.name}: "
+        f"{cause}. Retry; if it persists, look into that server's log.",
+        retryable=True,
+    )
+
+
+def refused(
+    target: Target, *, status: int, body: bytes, headers: Mapping[str, str], credential: str
+) -> UpstreamFailed:
+    """An answer with an error status."""
+    provider, model = target.model.provider, target.model.name
+    code, message = _cause(body)
+    if credential:
+        message = message.replace(credential, "…")
+    said = f"HTTP {status}" + (f": {message[:_CAUSE_LENGTH]}" if message else "")
+    if status in {400, 413, 422} and (
+        code == "context_length_exceeded" or _OVERFLOW.search(message)
+    ):
+        return ContextOverflow(
+            f"The request does not fit the context window of {provider}/{model} ({said}). "
+            "Shorten the input or use a model with a larger window.",
+            upstream_status=status,
+        )
+    if status == 429 and code != "insufficient_quota":
+        return UpstreamBusy(
+            f"Provider {provider!r} is limiting requests ({said}). Retry later.",
+            retry_after=_retry_after(headers),
+            upstream_status=status,
+        )
+    return UpstreamFailed(
+        f"Provider {provider!r} {_verdict(target, status, said, has_key=bool(credential))}",
+        retryable=status in {408, 409, 425} or status >= 500,
+        upstream_status=status,
+    )
+
+
+def _verdict(target: Target, status: int, said: str, *, has_key: bool) -> str:
+    model = target.model.name
+    if status in {401, 403} and not has_key:
+        return f"asks for an API key and has none ({said}). Give it one, then retry."
+    if status in {401, 403}:
+        return f"refused its API key ({said}). Give it a valid key, then retry."
+    if status == 404:
+        return (
+            f"has no {model} at {target.base_url} ({said}). Check the model's name, and that "
+            "base_url ends with the protocol's version (…/v1)."
+        )
+    if 300 <= status < 400:
+        return f"redirects from {target.base_url} ({said}). Set its base_url to the final address."
+    if status >= 500:
+        return f"failed on {model} ({said}). Retry; if it persists, see that server's log."
+    return f"refused the request for {model} ({said}). Correct the request or the model's settings."
+
+
+def _cause(body: bytes) -> tuple[str, str]:
+    """Code and message of an error body; one that is not JSON says nothing fit to show."""
+    try:
+        parsed: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "", ""
+    return read_error(parsed.get("error", parsed) if isinstance(parsed, dict) else None)
+
+
+def read_error(error: Any) -> tuple[str, str]:
+    """Code and message of an error object: OpenAI's, a bare text, or FastAPI's `detail`."""
+    if isinstance(error, str):
+        return "", error
+    if not isinstance(error, dict):
+        return "", ""
+    message = error.get("message") or error.get("detail") or ""
+    return str(error.get("code") or ""), str(message)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    try:
+        return max(0.0, float(headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return None
+
+
+CONNECTION_ERRORS = (aiohttp.ClientConnectionError, aiohttp.ServerTimeoutError, OSError)
+"""Raised before any byte of an answer arrived."""

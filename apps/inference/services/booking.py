@@ -1,0 +1,149 @@
+"""The two ends of every model call: allowed and covered before it is sent, booked once after it.
+
+Both are short database work; nothing here waits for a network.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.governance.services import budgets, decisions
+from apps.governance.types import Action, Amount, Resource, ResourceKind
+from apps.inference.types import PreparedCall, TokenUsage
+from apps.model_registry import selectors as registry
+from apps.model_registry.types import ModelKind, RouteView, Target
+from apps.observability.services import record_usage
+from apps.observability.types import CallStatus
+from octavo.kernel.clock import now
+from octavo.kernel.errors import InvalidInput, Unavailable
+from octavo.kernel.scope import PrincipalKind, Scope
+
+
+def open_call[R](
+    *,
+    scope: Scope,
+    route: str,
+    kind: ModelKind,
+    request: R,
+    worst: TokenUsage,
+    step: str,
+) -> PreparedCall[R]:
+    """Ask policy, then set aside what the call may cost at most, at the dearest target's price.
+
+    Raises `NotFound`, `InvalidInput`, `Forbidden` or `BudgetExceeded`; then nothing is reserved.
+    """
+    view = registry.get_route(scope=scope, name=route)
+    _check_serves(view, kind)
+    decision = decisions.check(
+        scope=scope,
+        action=Action.MODEL_CALL,
+        resource=Resource(kind=ResourceKind.ROUTE, id=view.id, name=view.name),
+        step=step,
+    )
+    credentials = registry.get_credentials(
+        provider_ids=[target.provider_id for target in view.targets]
+    )
+    principal = scope.principal
+    reservation = budgets.reserve(
+        scope=scope,
+        amount=Amount(
+            usd=max(_cost(target, worst) for target in view.targets),
+            tokens=worst.input_tokens + worst.output_tokens,
+            calls=1,
+        ),
+        agent_id=principal.id if principal.kind is PrincipalKind.AGENT else None,
+    )
+    return PreparedCall(
+        scope=scope,
+        route=view.name,
+        request=request,
+        targets=view.targets,
+        credentials=credentials,
+        decision=decision,
+        reservation=reservation,
+        step=step,
+    )
+
+
+def _check_serves(view: RouteView, kind: ModelKind) -> None:
+    if view.kind != kind:
+        raise InvalidInput(
+            f"Route {view.name!r} serves {view.kind}, not {kind}. Name a route for {kind}.",
+            errors=[{"path": "/route", "detail": f"serves {view.kind}, not {kind}"}],
+        )
+    if not view.targets:
+        raise Unavailable(f"Route {view.name!r} has no models. Point it at one, then retry.")
+
+
+def close_call[R](
+    *,
+    prepared: PreparedCall[R],
+    kind: ModelKind,
+    provider: str,
+    model: str,
+    usage: TokenUsage,
+    started_at: datetime,
+) -> tuple[UUID, Decimal]:
+    """Book what was used and give back the rest of the reservation, both or neither."""
+    target = _target(prepared, provider, model)
+    cost = _cost(target, usage)
+    with transaction.atomic():
+        usage_id = _record(prepared, kind, target, usage, cost, CallStatus.OK, started_at)
+        budgets.settle(
+            reservation=prepared.reservation,
+            actual=Amount(usd=cost, tokens=usage.input_tokens + usage.output_tokens, calls=1),
+            usage_id=usage_id,
+        )
+    return usage_id, cost
+
+
+def close_failed_call[R](
+    *, prepared: PreparedCall[R], kind: ModelKind, status: CallStatus, started_at: datetime
+) -> UUID:
+    """Book a call that brought nothing, at no cost, and give back its whole reservation."""
+    with transaction.atomic():
+        usage_id = _record(
+            prepared, kind, prepared.targets[0], TokenUsage(), Decimal(0), status, started_at
+        )
+        budgets.release(reservation=prepared.reservation)
+    return usage_id
+
+
+def _record[R](
+    prepared: PreparedCall[R],
+    kind: ModelKind,
+    target: Target,
+    usage: TokenUsage,
+    cost: Decimal,
+    status: CallStatus,
+    started_at: datetime,
+) -> UUID:
+    return record_usage(
+        scope=prepared.scope,
+        step=prepared.step,
+        route=prepared.route,
+        provider=target.model.provider,
+        model=target.model.name,
+        kind=kind,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=cost,
+        status=status,
+        started_at=started_at,
+        ended_at=now(),
+    )
+
+
+def _target[R](prepared: PreparedCall[R], provider: str, model: str) -> Target:
+    for target in prepared.targets:
+        if (target.model.provider, target.model.name) == (provider, model):
+            return target
+    raise ValueError(f"{provider}/{model} is not a target of route {prepared.route!r}.")
+
+
+def _cost(target: Target, usage: TokenUsage) -> Decimal:
+    return target.model.price.cost(
+        input_tokens=usage.input_tokens, output_tokens=usage.output_tokens
+    )
