@@ -1,4 +1,4 @@
-"""`manage.py migrate` runs as the owner role; the role that runs Octavo cannot change its own tables."""
+"""`manage.py migrate` runs as the owner role; the running role cannot change its own tables."""
 
 from django.core.management.base import CommandParser
 from django.core.management.commands import migrate

