@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Octavo's command line. `platform/` is a source root, so it is put on the path before Django starts."""
+"""Octavo's command line.
+
+`platform/` is a source root, so it is put on the path before Django starts.
+"""
 
 import os
 import sys

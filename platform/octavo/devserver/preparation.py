@@ -65,6 +65,14 @@ def prepare_data_folder(folder: Path) -> None:
         )
 
 
+def empty_metrics_folder(data_dir: Path) -> Path:
+    """Where the processes of this start add up their counters: what an earlier start left is gone."""
+    folder = (data_dir / "metrics").resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
 @contextmanager
 def only_one(folder: Path, *, url: str) -> Iterator[None]:
     """Hold the data directory for this process; the lock goes with it, however it ends."""

@@ -19,6 +19,7 @@ from octavo.devserver.postgres import PostgresServer, ensure_postgres
 from octavo.devserver.preparation import (
     Given,
     claim_port,
+    empty_metrics_folder,
     model_server_port,
     only_one,
     prepare_data_folder,
@@ -108,8 +109,9 @@ class Supervisor:
         write_generated(env.data_dir / env.GENERATED, self._given, found)
 
     def _settings(self) -> dict[str, str]:
-        """For the model server, which reads the environment alone: what `.env` may hold."""
+        """What the children read from the environment alone, which `.env` may hold for us."""
         found = {
+            "PROMETHEUS_MULTIPROC_DIR": str(empty_metrics_folder(env.data_dir)),
             "OCTAVO_DATA_DIR": str(env.data_dir.resolve()),
             "OCTAVO_MODELS_DIR": str(models_folder()),
         }

@@ -1,4 +1,4 @@
-"""What every layer stands on: ids, scope, errors, outbox, idempotency, I/O loop, egress, secrets, audit port.
+"""What every layer stands on. The kernel imports no app.
 
-The kernel imports no app.
+Ids, scope, errors, outbox, idempotency, I/O loop, egress, secrets, audit port.
 """

@@ -1,4 +1,4 @@
-"""The kernel is a Django app, so that the outbox and idempotency keys live in the caller's transaction."""
+"""The kernel is a Django app: the outbox and idempotency keys live in the caller's transaction."""
 
 from django.apps import AppConfig
 

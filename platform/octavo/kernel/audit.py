@@ -1,4 +1,4 @@
-"""The audit port: any layer records, governance keeps. Without a keeper nothing may happen unrecorded."""
+"""The audit port: any layer records, governance keeps. Without a keeper, recording fails."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ _keeper: Keeper | None = None
 
 
 def install(keeper: Keeper) -> None:
-    global _keeper  # noqa: PLW0603
+    global _keeper
     _keeper = keeper
 
 

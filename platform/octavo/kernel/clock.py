@@ -1,4 +1,4 @@
-"""The time of this process. Anything two processes must agree on uses the database's `now()` instead."""
+"""The time of this process. What two processes must agree on uses the database's `now()`."""
 
 from datetime import UTC, datetime
 

@@ -1,5 +1,6 @@
-"""The only way out for addresses that users or models choose: resolve, refuse what is not public, connect to what was checked.
+"""The only way out for addresses that users or models choose.
 
+Names are resolved, what is not public is refused, and the connection goes to what was checked.
 Internal hosts are reachable only when `OCTAVO_EGRESS_ALLOW` names them (host, host:port or CIDR).
 """
 
@@ -16,18 +17,27 @@ from django.conf import settings
 from octavo.kernel.errors import InvalidInput
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# https://www.iana.org/assignments/ipv6-address-space: all that IANA hands out as global unicast.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 def is_public(address: Address) -> bool:
-    """Globally routable, and so is every IPv4 address embedded in it (mapped, 6to4, Teredo, NAT64)."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if any(embedded is not None and not is_public(embedded) for embedded in inner):
-            return False
-    return address.is_global and not address.is_multicast
+    """Globally routable, and so is every IPv4 address embedded in it (6to4, Teredo, NAT64).
+
+    Of IPv6 only global unicast and well-known NAT64 can be public: mapped, compatible, translated,
+    site-local and every other special form leads somewhere else.
+    """
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast
+    if address in _NAT64:
+        return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    embedded = [address.sixtofour, *(address.teredo or ())]
+    if any(inner is not None and not is_public(inner) for inner in embedded):
+        return False
+    return address in _GLOBAL_UNICAST and address.is_global
 
 
 def _is_allowed(host: str, port: int, address: Address) -> bool:
@@ -51,11 +61,16 @@ def _check(host: str, port: int, literal: str) -> None:
         )
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names, and lets through only addresses that were checked; aiohttp connects to exactly those."""
+class Guard(AbstractResolver):
+    """Resolves names to checked addresses only, and opens sockets to checked addresses only.
+
+    aiohttp asks the resolver for names and skips it for literal addresses, in a redirect as well;
+    every connection opens a socket, so that is where nothing gets past.
+    """
 
     def __init__(self) -> None:
         self._resolver = ThreadedResolver()
+        self._checked: set[tuple[str, int]] = set()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -63,18 +78,34 @@ class GuardedResolver(AbstractResolver):
         found: Sequence[ResolveResult] = await self._resolver.resolve(host, port, family)
         for result in found:
             _check(host, port, result["host"])
+            self._checked.add((result["host"], port))
         return list(found)
+
+    def open_socket(self, info: AddressInfo) -> socket.socket:
+        """A socket for exactly this address. Raises `InvalidInput` when it may not be reached."""
+        family, kind, protocol, _, address = info
+        host, port = address[0], address[1]
+        if (host, port) not in self._checked:
+            _check(host, port, host)
+        return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
         await self._resolver.close()
 
 
 def check_url(url: str) -> str:
-    """The URL unchanged. Raises `InvalidInput` unless it is http(s) with a host, and any literal address is reachable."""
-    parts = urlsplit(url)
+    """The URL unchanged.
+
+    Raises `InvalidInput` unless it is http(s) with a host, and any literal address is reachable.
+    Use it to refuse early, with a message; `session` checks again at each connection.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise InvalidInput(f"{url!r} is not a valid address: {error}.") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InvalidInput(f"{url!r} is not an http:// or https:// address.")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         ipaddress.ip_address(parts.hostname.partition("%")[0])
     except ValueError:
@@ -83,12 +114,16 @@ def check_url(url: str) -> str:
     return url
 
 
-def session(*, timeout: float) -> aiohttp.ClientSession:  # noqa: ASYNC109
-    """A client whose every connection is guarded. Call `check_url` on each URL first, redirects included.
+def session(*, timeout: float) -> aiohttp.ClientSession:
+    """A client whose every connection is guarded, redirects included.
 
-    aiohttp does not resolve literal addresses, so redirects must be followed by the caller, one checked hop at a time.
+    A refused address raises `InvalidInput` from the request. Proxies of the environment are not
+    used, because they would connect in Octavo's place.
     """
-    connector = aiohttp.TCPConnector(resolver=GuardedResolver(), use_dns_cache=False)
+    guard = Guard()
+    connector = aiohttp.TCPConnector(
+        resolver=guard, use_dns_cache=False, socket_factory=guard.open_socket
+    )
     return aiohttp.ClientSession(
         connector=connector, timeout=aiohttp.ClientTimeout(total=timeout), trust_env=False
     )

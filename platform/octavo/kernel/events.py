@@ -1,12 +1,15 @@
-"""How a lower layer tells an upper one: an event becomes one outbox job per subscriber, in the same transaction.
+"""How a lower layer tells an upper one: an event becomes one outbox job per subscriber.
 
-Upper layers subscribe in `AppConfig.ready()`; nothing is called in-process.
+The jobs are written in the emitter's transaction. Upper layers subscribe in `AppConfig.ready()`;
+nothing is called in-process.
 """
 
 from collections import defaultdict
+from datetime import timedelta
 
 from octavo.kernel import jobs
 
+_AT_ONCE = timedelta(0)
 _subscribers: dict[str, list[str]] = defaultdict(list)
 
 
@@ -19,7 +22,7 @@ def subscribe(event: str, *, job: str) -> None:
 def emit(event: str, **arguments: jobs.Argument) -> None:
     """Promise delivery to every subscriber if and only if the caller's transaction commits."""
     for job in _subscribers[event]:
-        jobs.enqueue(job, **arguments)
+        jobs.enqueue(job, delay=_AT_ONCE, **arguments)
 
 
 def subscribed_jobs() -> frozenset[str]:

@@ -22,7 +22,7 @@ class Answer:
 def claim(*, scope: Scope, key: str, fingerprint: bytes) -> Answer | None:
     """The stored answer, or None when the caller should now do the work and `complete` it.
 
-    Raises `Conflict` when the key was used for another request, or its first request is still under way.
+    Raises `Conflict` when the key was used for another request, or its first request still runs.
     """
     owner = {"project_id": scope.project_id, "principal_id": scope.principal.id, "key": key}
     try:
@@ -30,11 +30,14 @@ def claim(*, scope: Scope, key: str, fingerprint: bytes) -> Answer | None:
             IdempotencyKey.objects.create(**owner, fingerprint=fingerprint)
         return None
     except IntegrityError:
-        row = IdempotencyKey.objects.get(**owner)
+        row = IdempotencyKey.objects.filter(**owner).first()
+    if row is None:  # its first request failed and was forgotten just now
+        return claim(scope=scope, key=key, fingerprint=fingerprint)
     if bytes(row.fingerprint) != fingerprint:
         raise Conflict(f"Idempotency-Key {key!r} was used for a different request. Send a new key.")
     if row.status is None:
-        return _take_over(row, key)
+        _take_over(row, key)
+        return None
     return Answer(status=row.status, body=bytes(row.body or b""))
 
 

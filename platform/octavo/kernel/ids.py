@@ -14,6 +14,7 @@ from octavo.kernel.errors import NotFound
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _LENGTH = 26
+_EXAMPLE = "01h455vb4pex5vsknk084sn02q"
 
 
 class Kind(StrEnum):
@@ -60,7 +61,7 @@ def decode(kind: Kind, text: str) -> UUID:
     known = len(digits) == _LENGTH and digits[0] in "01234567" and all(c in _VALUES for c in digits)
     if prefix != kind or not known:
         raise NotFound(
-            f"There is no {kind.name.lower()} {text!r}: such an id looks like {kind}_01h455vb4pex5vsknk084sn02q."
+            f"There is no {kind.name.lower()} {text!r}: such an id looks like {kind}_{_EXAMPLE}."
         )
     number = 0
     for character in digits:

@@ -1,14 +1,14 @@
 """One I/O event loop per process, and one bounded executor for the database behind it.
 
-Sync code reaches the outside through `call`; async code reaches the database through `db`. Neither holds a database
-connection while it waits for the network.
+Sync code reaches the outside through `call`; async code reaches the database through `db`. Neither
+holds a database connection while it waits for the network.
 """
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from functools import cache, partial
 from typing import Any
 
@@ -22,19 +22,19 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 
 class MisusedError(RuntimeError):
-    """A programming error: I/O asked for where it would block the loop or hold a transaction open."""
+    """A programming error: this I/O would block the loop or hold a transaction open."""
 
 
 def use_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Make `loop` (uvicorn's, in the web process) the I/O loop of this process."""
-    global _loop  # noqa: PLW0603
+    global _loop
     with _lock:
         _loop = loop
 
 
 def loop() -> asyncio.AbstractEventLoop:
     """The I/O loop; started in a daemon thread the first time a process without one asks."""
-    global _loop  # noqa: PLW0603
+    global _loop
     with _lock:
         if _loop is None or _loop.is_closed():
             _loop = asyncio.new_event_loop()
@@ -45,8 +45,9 @@ def loop() -> asyncio.AbstractEventLoop:
 def call[T](coroutine: Coroutine[Any, Any, T], *, timeout: float) -> T:
     """Run `coroutine` on the I/O loop and wait at most `timeout` seconds for its result.
 
-    Gives the thread's database connection back first. On timeout the coroutine is cancelled and `TimeoutError` is
-    raised. Raises `MisusedError` on the loop's own thread or inside a transaction.
+    Gives the thread's database connection back first. On timeout the coroutine is cancelled and
+    `TimeoutError` is raised. Raises `MisusedError` on the loop's own thread or inside a
+    transaction.
     """
     try:
         target = loop()
@@ -58,7 +59,9 @@ def call[T](coroutine: Coroutine[Any, Any, T], *, timeout: float) -> T:
     future: Future[T] = asyncio.run_coroutine_threadsafe(_bounded(coroutine, timeout), target)
     try:
         return future.result(timeout + _CANCEL_GRACE)
-    except FutureTimeout:
+    except TimeoutError as error:
+        if future.done() and str(error):  # the coroutine's own, which says more
+            raise
         future.cancel()
         raise TimeoutError(f"No answer within {timeout:g} s.") from None
     except CancelledError:
@@ -88,9 +91,10 @@ def _executor() -> ThreadPoolExecutor:
 
 
 async def db[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run sync database code from async code, in a bounded executor, and give its connection back."""
+    """Run sync database code in a bounded executor, and give its connection back afterwards."""
     work = partial(_with_connection, function, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_executor(), work)
+    in_context = partial(contextvars.copy_context().run, work)  # log records keep their run
+    return await asyncio.get_running_loop().run_in_executor(_executor(), in_context)
 
 
 def _with_connection[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

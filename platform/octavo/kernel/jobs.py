@@ -1,4 +1,4 @@
-"""Work is promised in the caller's transaction: either both the change and the job exist, or neither does."""
+"""Work is promised in the caller's transaction: the change and its job exist both, or neither."""
 
 from datetime import timedelta
 
@@ -12,17 +12,17 @@ Argument = str | int
 
 _INSERT = """
 INSERT INTO outbox (name, args, available_at)
-VALUES (%s, %s::jsonb, now() + %s)
+VALUES (%s, %s::jsonb, now() + make_interval(secs => %s))
 """
 
 
 def enqueue(name: str, *, delay: timedelta = timedelta(0), **arguments: Argument) -> None:
-    """Promise to run the job `name` (registered in `workers/tasks`) with these arguments: ids, never data.
+    """Promise to run the job `name` (registered in `workers/tasks`) with these ids, never data.
 
     Delivery is at least once and in no particular order; a job must be idempotent.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [name, orjson.dumps(arguments).decode(), delay])
+        cursor.execute(_INSERT, [name, orjson.dumps(arguments).decode(), delay.total_seconds()])
     if not delay:
         transaction.on_commit(ping)
 

@@ -28,7 +28,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
         context = "".join(f" {key}={value}" for key, value in _context.get().items())
-        line = f"{moment} {record.levelname.lower()} {record.name}: {record.getMessage()}{context}"
+        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        line = f"{moment} {record.levelname.lower()} {record.name}: {message}{context}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -38,9 +39,14 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _encodable(record.getMessage()),
             **_context.get(),
         }
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
+            fields["exception"] = _encodable(self.formatException(record.exc_info))
         return orjson.dumps(fields).decode()
+
+
+def _encodable(text: str) -> str:
+    """File names that are not UTF-8 hold lone surrogates, which JSON cannot carry."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,11 +1,11 @@
-"""The outbox (work promised in the caller's transaction) and idempotency keys (answers already given)."""
+"""The outbox (work promised in a transaction) and idempotency keys (answers already given)."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 
 class Outbox(models.Model):
-    """One wake-up hint. The relay deletes it and publishes it in one transaction; losing the message is harmless."""
+    """One wake-up hint. The relay deletes it and publishes it in one transaction."""
 
     id = models.BigAutoField(primary_key=True)
     name = models.TextField()

@@ -1,4 +1,4 @@
-"""Who asks, and on whose ground: every service takes a `Scope`; nothing reads a tenant from the air."""
+"""Who asks, and on whose ground: every service takes a `Scope`, none guesses a tenant."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -24,7 +24,7 @@ _NOBODY = UUID(int=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A user, a service, an agent, or Octavo itself (`system`, for bootstrap and background work)."""
+    """A user, a service, an agent, or Octavo itself (`system`: bootstrap, background work)."""
 
     kind: PrincipalKind
     id: UUID

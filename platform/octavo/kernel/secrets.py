@@ -1,11 +1,14 @@
-"""Secrets at rest: AES-256-GCM with the row's table, key and field as associated data, so rows cannot be swapped.
+"""Secrets at rest: AES-256-GCM, bound to its row so that sealed values cannot be swapped.
 
-Stored form: `key id` `:` base64(12-byte nonce ‖ ciphertext ‖ tag). `OCTAVO_ENCRYPTION_KEYS` lists `id:base64key`, newest
-first: the first seals, all open.
+The row's table, key and field are the associated data. Stored form: `key id` `:` base64(12-byte
+nonce ‖ ciphertext ‖ tag). `OCTAVO_ENCRYPTION_KEYS` lists `id:base64key`, newest first: the first
+seals, all open.
 """
 
 import base64
+import binascii
 import os
+import re
 from functools import cache
 from typing import Any
 
@@ -16,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 _NONCE = 12
+_SEALED = re.compile(r"[^:\s]+:[A-Za-z0-9+/]{38,}={0,2}")  # at least a nonce and a tag
 
 
 @cache
@@ -23,7 +27,12 @@ def _keys() -> dict[str, AESGCM]:
     keys: dict[str, AESGCM] = {}
     for item in settings.ENCRYPTION_KEYS:
         key_id, _, encoded = item.partition(":")
-        keys[key_id] = AESGCM(base64.b64decode(encoded))
+        try:
+            keys[key_id] = AESGCM(base64.b64decode(encoded, validate=True))
+        except (ValueError, binascii.Error):
+            raise ImproperlyConfigured(
+                f"OCTAVO_ENCRYPTION_KEYS: {key_id!r} is not followed by `:` and 32 bytes in base64."
+            ) from None
     if not keys:
         raise ImproperlyConfigured(
             "OCTAVO_ENCRYPTION_KEYS is empty: set it to `k1:` and 32 random bytes in base64."
@@ -45,7 +54,8 @@ def unseal(sealed: str, *, context: str) -> str:
     key = _keys().get(key_id)
     if key is None:
         raise ValueError(
-            f"The secret was sealed with key {key_id!r}, which OCTAVO_ENCRYPTION_KEYS no longer lists."
+            f"This secret was sealed with key {key_id!r}; OCTAVO_ENCRYPTION_KEYS lacks it. "
+            "Add that key to the end of the list and restart."
         )
     raw = base64.b64decode(encoded)
     try:
@@ -73,6 +83,14 @@ class EncryptedField(models.TextField):  # type: ignore[type-arg]
             setattr(model_instance, self.attname, value)
         return value
 
+    def get_prep_value(self, value: Any) -> Any:
+        """Refuses whatever `pre_save` has not sealed: a plain string, or an update past the row."""
+        if value and (isinstance(value, Secret) or not _SEALED.fullmatch(str(value))):
+            raise TypeError(
+                f"{self.model.__name__}.{self.name} takes a Secret, and is saved through its row."
+            )
+        return super().get_prep_value(value)
+
 
 def reveal(row: models.Model, field: str) -> str:
     """The plaintext of an `EncryptedField` ("" when it was never set)."""
@@ -83,4 +101,6 @@ def reveal(row: models.Model, field: str) -> str:
 
 
 def _context(row: models.Model, field: str) -> str:
+    if row.pk is None:
+        raise TypeError(f"{type(row).__name__} needs its primary key before a secret is sealed.")
     return f"{row._meta.db_table}:{row.pk}:{field}"

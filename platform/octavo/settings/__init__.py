@@ -1,4 +1,4 @@
-"""Django settings, composed from `env` alone. Apps are listed in the order of the stack, top first."""
+"""Django settings, composed from `env` alone. Apps stand in the order of the stack."""
 
 from octavo.settings import env
 from octavo.settings.databases import databases
@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -57,8 +58,9 @@ AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
+    "apps.api.middleware.measure_requests",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -83,6 +85,15 @@ ROOT_URLCONF = "octavo.urls"
 ASGI_APPLICATION = "octavo.asgi.application"
 APPEND_SLASH = False
 LOGIN_URL = "/login"
+CSRF_FAILURE_VIEW = "apps.api.pages.csrf_failure"
+SECURE_CSP = {  # scripts are files of ours; swagger-ui draws its icons from data: addresses
+    "default-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "object-src": ["'none'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "frame-ancestors": ["'none'"],
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -99,19 +110,34 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["apps.api.rest.authentication.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["apps.api.rest.codec.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["apps.api.rest.codec.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "apps.api.rest.codec.OneMediaType",
     "DEFAULT_SCHEMA_CLASS": "apps.api.rest.schema.OctavoSchema",
     "EXCEPTION_HANDLER": "apps.api.rest.errors.problem_response",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Octavo",
     "DESCRIPTION": "Models, tools, context, agents and durable runs, governed and traced.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
-    "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "DISABLE_DOCSTRING_DESCRIPTIONS": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": ["apps.api.rest.schema.add_event_stream"],
+    "TAGS": [
+        {"name": "runs", "description": "Durable runs of agents."},
+        {"name": "agents", "description": "Versioned agent definitions."},
+        {"name": "context", "description": "Spaces, entries, ingestion and search."},
+        {"name": "tools", "description": "What agents may be granted."},
+        {"name": "approvals", "description": "Calls that wait for a person."},
+        {"name": "governance", "description": "Policy decisions and the audit chain."},
+        {"name": "models", "description": "Providers, models and routes."},
+        {"name": "keys", "description": "API keys and the identities of programs."},
+        {"name": "traces", "description": "A run as spans, decisions and usage."},
+    ],
 }
 
 # What the platform itself reads (see .env.example).

@@ -1,4 +1,4 @@
-"""Two roles on one database: `default` runs Octavo without the right to change its tables, `owner` migrates."""
+"""Two roles on one database: `owner` migrates, `default` runs and cannot change tables."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _DJANGO_KEYS = {
 
 def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
     """Django's database settings for a `postgresql://` URL; a pool is used when `pool_size` > 0."""
-    options = dict(conninfo_to_dict(url))
+    options: dict[str, Any] = dict(conninfo_to_dict(url))
     database: dict[str, Any] = {
         name: str(options.pop(key, "") or "") for key, name in _DJANGO_KEYS.items()
     }

@@ -1,4 +1,4 @@
-"""Every setting, read once: the environment wins, then `.env`, then what `make up` wrote for itself.
+"""Every setting, read once: the environment wins, then `.env`, then what `make up` wrote.
 
 `.env.example` documents each name; a test compares the two.
 """
@@ -37,7 +37,7 @@ def integer(name: str, default: int) -> int:
         return default
     if not re.fullmatch(r"-?\d+", value):
         raise ValueError(
-            f"{name} is {value!r}, which is not a whole number. Correct it in the environment or .env."
+            f"{name} is {value!r}, not a whole number. Correct it in the environment or .env."
         )
     return int(value)
 

@@ -2,10 +2,12 @@
 
 from django.conf import settings
 from django.db import migrations, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
 from django.db.models.functions import Now
 
 
-def grant_to_running_role(apps, schema_editor):
+def grant_to_running_role(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Later tables inherit these grants; append-only tables take some back in their own migration."""
     role = settings.DATABASES["default"]["USER"]
     with schema_editor.connection.cursor() as cursor:
