@@ -1,1 +1,1 @@
-"""Layer 5: versioned agent definitions, and the agent loop as pure decisions over a folded journal."""
+"""Layer 5: versioned agent definitions, the loop as pure decisions over a folded journal."""

@@ -5,3 +5,10 @@ from django.apps import AppConfig
 
 class AgentsConfig(AppConfig):
     name = "apps.agents"
+
+    def ready(self) -> None:
+        from apps.agents.services import grants
+        from apps.governance.services import decisions
+        from octavo.kernel.scope import PrincipalKind
+
+        decisions.register_facts(kind=PrincipalKind.AGENT, provider=grants.provide_facts)

@@ -65,7 +65,7 @@ class AgentView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A retrieved piece of context as the loop remembers it; `citation` is `Citation` as plain data."""
+    """A retrieved piece of context as the loop remembers it; `citation` is a `Citation`'s data."""
 
     text: str
     score: float
@@ -74,11 +74,22 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopState:
-    """Everything `decide` may look at: a fold of the journal over a pinned definition, and nothing else.
+class Fail:
+    """The loop gives up. `code` is stable (`max_steps`, `loop`, …); `detail` says what to do."""
 
-    `strategy` is resolved (never `auto`). `pending` are tool calls of the last model answer without a result yet.
-    `sources` is None until the first retrieval. `steps` counts recorded steps.
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopState:
+    """Everything `decide` may look at: a fold of the journal over a pinned definition, no more.
+
+    `strategy` is resolved (never `auto`). `messages` are what the model and the tools said.
+    `pending` are tool calls of the last model answer without a result yet, in order. `sources` is
+    None until the first retrieval. `answer` is the last model text that called no tool. `failures`
+    counts failed attempts since the last success; `failed` is the one that ends the run.
+    `recent_calls` are digests of tool, arguments and result, oldest first. `steps` counts results.
     """
 
     definition: Definition
@@ -89,7 +100,7 @@ class LoopState:
     sources: tuple[Source, ...] | None = None
     answer: str | None = None
     failures: int = 0
-    last_error: str = ""
+    failed: Fail | None = None
     steps: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -118,27 +129,20 @@ class CallModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTools:
-    """Call each pending tool; step keys are `<step>.<index>`."""
+    """Call each pending tool; the step key of `calls[i]` is `<step>.<first + i>`."""
 
     step: str
     calls: tuple[ToolCall, ...]
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The run has its answer. `citations` are plain data in the shape of `context.types.Citation`."""
+    """The run has its answer. `citations` are plain data shaped like `context.types.Citation`."""
 
     text: str
     citations: tuple[Mapping[str, Any], ...] = ()
     data: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fail:
-    """The loop gives up. `code` is stable (`max_steps`, `loop`, `model_failed`, …); `detail` says what to do."""
-
-    code: str
-    detail: str
 
 
 LoopDecision = Retrieve | CallModel | CallTools | Finish | Fail

@@ -1,0 +1,81 @@
+"""Agents and their versions as others see them."""
+
+from functools import lru_cache
+from uuid import UUID
+
+from apps.agents import codec
+from apps.agents.models import Agent, AgentVersion
+from apps.agents.types import AgentView, Definition
+from octavo.kernel.errors import NotFound
+from octavo.kernel.scope import Scope
+
+
+def get_agent(*, scope: Scope, name: str, version: int | None = None) -> AgentView:
+    """The newest version, or the one asked for. Raises `NotFound`."""
+    agent = Agent.objects.filter(project_id=scope.project_id, name=name).first()
+    if agent is None:
+        raise NotFound(f"There is no agent {name!r}. GET /api/v1/agents lists those there are.")
+    number = agent.head if version is None else version
+    row = AgentVersion.objects.filter(agent=agent, number=number).first()
+    if row is None:
+        raise NotFound(f"Agent {name!r} has no version {number}: its newest is {agent.head}.")
+    return _view(agent, row)
+
+
+def get_version_id(*, agent_id: UUID, version: int) -> UUID:
+    """The id that a run pins. Raises `NotFound`."""
+    found = AgentVersion.objects.filter(agent_id=agent_id, number=version).values_list("id")
+    row = found.first()
+    if row is None:
+        raise NotFound(f"There is no version {version} of agent {agent_id}.")
+    return row[0]
+
+
+def list_agents(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[AgentView]:
+    """Newest agents first, each at its newest version."""
+    agents = Agent.objects.filter(project_id=scope.project_id).order_by("-id")
+    if before is not None:
+        agents = agents.filter(id__lt=before)
+    found = list(agents[:limit])
+    versions = AgentVersion.objects.filter(agent__in=found).order_by("agent_id", "-number")
+    heads = {row.agent_id: row for row in versions.distinct("agent_id")}
+    return [_view(agent, heads[agent.id]) for agent in found]
+
+
+def list_versions(
+    *, scope: Scope, name: str, limit: int = 50, before: int | None = None
+) -> list[AgentView]:
+    """Newest version first. Raises `NotFound` for an unknown agent."""
+    agent = Agent.objects.filter(project_id=scope.project_id, name=name).first()
+    if agent is None:
+        raise NotFound(f"There is no agent {name!r}. GET /api/v1/agents lists those there are.")
+    rows = AgentVersion.objects.filter(agent=agent).order_by("-number")
+    if before is not None:
+        rows = rows.filter(number__lt=before)
+    return [_view(agent, row) for row in rows[:limit]]
+
+
+@lru_cache(maxsize=1024)
+def get_definition(*, version_id: UUID) -> Definition:
+    """The definition that a run is pinned to. Versions never change, so this may be remembered."""
+    row = AgentVersion.objects.filter(id=version_id).only("definition").first()
+    if row is None:
+        raise NotFound(f"There is no agent version {version_id}.")
+    return codec.from_json(row.definition)
+
+
+def find_head_definition(*, agent_id: UUID) -> Definition | None:
+    """The newest definition of an agent that acts outside a run."""
+    row = AgentVersion.objects.filter(agent_id=agent_id).order_by("-number").first()
+    return codec.from_json(row.definition) if row else None
+
+
+def _view(agent: Agent, row: AgentVersion) -> AgentView:
+    return AgentView(
+        id=agent.id,
+        name=agent.name,
+        version=row.number,
+        definition=codec.from_json(row.definition),
+        saved_by=row.saved_by,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,58 @@
+"""What a definition grants, as the facts `granted` and `access` of a policy decision.
+
+A run acts on the version it is pinned to; the layer above says which version that is.
+"""
+
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+from apps.agents import selectors
+from apps.agents.types import Access, Definition
+from apps.governance.types import Action, Fact, Resource, ResourceKind
+from apps.tools.selectors import is_granted
+from octavo.kernel.scope import Scope
+
+EMBEDDING_ROUTE = "embedding"
+PinLookup = Callable[[UUID], UUID | None]
+
+_pin_of_run: list[PinLookup] = []
+
+
+def register_pins(lookup: PinLookup) -> None:
+    """Let `lookup` name the agent version that a run id is pinned to."""
+    _pin_of_run[:] = [lookup]
+
+
+def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:
+    """`granted`, and for a granted space the `access` that the definition gives."""
+    definition = _definition_in_force(scope)
+    if definition is None:
+        return {"granted": False}
+    if resource.kind is ResourceKind.SPACE:
+        return _space_facts(definition, action, resource.name)
+    if resource.kind is ResourceKind.ROUTE:
+        return {"granted": resource.name in _routes(definition)}
+    if resource.kind in {ResourceKind.TOOL, ResourceKind.AGENT}:
+        name = resource.name if resource.kind is ResourceKind.TOOL else f"agent__{resource.name}"
+        return {"granted": is_granted(name, definition.tools)}
+    return {"granted": False}
+
+
+def _definition_in_force(scope: Scope) -> Definition | None:
+    if scope.run_id is not None and _pin_of_run:
+        version_id = _pin_of_run[0](scope.run_id)
+        return selectors.get_definition(version_id=version_id) if version_id else None
+    return selectors.find_head_definition(agent_id=scope.principal.id)
+
+
+def _routes(definition: Definition) -> set[str]:
+    """Its chat route; and the embedding route where it has spaces, as searching them embeds."""
+    return {definition.route, EMBEDDING_ROUTE} if definition.spaces else {definition.route}
+
+
+def _space_facts(definition: Definition, action: Action, name: str) -> Mapping[str, Fact]:
+    accesses = {grant.access for grant in definition.spaces if grant.space == name}
+    writes = Access.WRITE in accesses
+    granted = writes if action is Action.CONTEXT_WRITE else bool(accesses)
+    access = Access.WRITE if writes else Access.READ
+    return {"granted": granted, "access": access.value}

@@ -1,0 +1,61 @@
+"""Built-in tools of this process: registered at start by the layers that own them."""
+
+import hashlib
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import rfc8785
+
+from apps.tools.types import BuiltinTool, ToolView
+
+_tools: dict[str, BuiltinTool] = {}
+_views: dict[str, ToolView] = {}
+_NAMESPACE = uuid5(NAMESPACE_OID, "octavo.builtin-tool")
+
+
+def add(tool: BuiltinTool) -> None:
+    """Raises `ValueError` when another tool has the name: names are what policies rest on."""
+    if _tools.get(tool.name, tool) is not tool:
+        raise ValueError(f"Two built-in tools are named {tool.name!r}. Rename one of them.")
+    _tools[tool.name] = tool
+    _views[tool.name] = _view(tool)
+
+
+def tool(name: str) -> BuiltinTool:
+    return _tools[name]
+
+
+def views() -> list[ToolView]:
+    """By name, so that prompts which offer them stay the same."""
+    return [_views[name] for name in sorted(_views)]
+
+
+def _view(tool: BuiltinTool) -> ToolView:
+    return ToolView(
+        id=tool_id(tool.name),
+        name=tool.name,
+        description=tool.description,
+        input_schema=tool.input_schema,
+        risk=tool.risk,
+        egress=tool.egress,
+        effect=tool.effect,
+        trust=tool.trust,
+        server="octavo",
+        state="approved",
+        definition_hash=definition_hash(tool),
+        timeout=tool.timeout,
+    )
+
+
+def tool_id(name: str) -> UUID:
+    """The same in every process and installation, as a built-in tool has no row."""
+    return uuid5(_NAMESPACE, name)
+
+
+def definition_hash(tool: BuiltinTool) -> str:
+    """SHA-256 over RFC 8785 canonical JSON of what a model is shown."""
+    shown = {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": dict(tool.input_schema),
+    }
+    return hashlib.sha256(rfc8785.dumps(shown)).hexdigest()
