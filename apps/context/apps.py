@@ -1,7 +1,17 @@
-"""Context registers its built-in tools with the layer below."""
+"""Context contributes its spaces to governance and its built-in tools to the layer below."""
 
 from django.apps import AppConfig
 
 
 class ContextConfig(AppConfig):
     name = "apps.context"
+
+    def ready(self) -> None:
+        from apps.context import access, builtin_tools
+        from apps.governance.services import decisions
+        from apps.governance.types import ResourceKind
+        from apps.tools.services import register_builtin
+
+        decisions.register_lister(kind=ResourceKind.SPACE, lister=access.list_resources)
+        for tool in builtin_tools.TOOLS:
+            register_builtin(tool)

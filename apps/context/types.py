@@ -1,4 +1,4 @@
-"""Spaces, entries, revisions and what a search returns: every piece of text can name where it came from."""
+"""Spaces, entries, revisions, search results: every piece of text can name where it came from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,8 +70,24 @@ class EntryView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EntrySummary:
+    """An entry in a list: all but its text, which is `length` characters long."""
+
+    id: UUID
+    space: str
+    key: str
+    kind: EntryKind
+    revision: RevisionView
+    metadata: Mapping[str, Any]
+    trust: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteResult:
-    """`embedded` chunks were new, `reused` were known by their hash; `changed` is False when the text was the same."""
+    """`embedded` chunks were new, `reused` were known by their hash; `changed` is False when the
+    text was the same.
+    """
 
     entry_id: UUID
     revision: RevisionView
@@ -153,6 +169,8 @@ class IngestJobView:
 
 
 class UnreadableFile(OctavoError):
-    """The file is not text, code, Markdown or a PDF that can be read; the message says which and what to do."""
+    """The file is not text, code, Markdown or a PDF that can be read; the message says which and
+    what to do.
+    """
 
     status, code, title = 422, "unreadable-file", "Unreadable file"

@@ -1,0 +1,73 @@
+"""Finds a space and asks whether the caller may use it; one that may not be read does not exist."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from apps.context.models import Space
+from apps.governance.services import decisions
+from apps.governance.types import Action, Resource, ResourceKind
+from octavo.kernel.errors import Forbidden, NotFound
+from octavo.kernel.scope import Scope
+
+
+def resource_of(space: Space) -> Resource:
+    return Resource(kind=ResourceKind.SPACE, id=space.id, name=space.name)
+
+
+def list_resources(*, scope: Scope) -> list[Resource]:
+    """Every space of the project, for governance to decide on as a batch."""
+    return [resource_of(space) for space in Space.objects.filter(project_id=scope.project_id)]
+
+
+def readable_space(*, scope: Scope, name: str) -> Space:
+    """Raises `NotFound` where there is no such space, or none that the caller may read."""
+    return readable_spaces(scope=scope, names=[name])[0]
+
+
+def readable_spaces(*, scope: Scope, names: Sequence[str]) -> list[Space]:
+    """The spaces of these names, in their order; raises `NotFound` naming the first that is
+    missing or not for the caller.
+    """
+    wanted = list(dict.fromkeys(names))
+    found = {
+        space.name: space
+        for space in Space.objects.filter(project_id=scope.project_id, name__in=wanted)
+    }
+    allowed = set(_readable_ids(scope))
+    for name in wanted:
+        if name not in found or found[name].id not in allowed:
+            raise _missing(name)
+    return [found[name] for name in wanted]
+
+
+def writable_space(*, scope: Scope, name: str, step: str = "") -> Space:
+    """Raises `NotFound` like `readable_space`, `Forbidden` where it may be read but not written."""
+    space = Space.objects.filter(project_id=scope.project_id, name=name).first()
+    if space is None:
+        raise _missing(name)
+    try:
+        decisions.check(
+            scope=scope, action=Action.CONTEXT_WRITE, resource=resource_of(space), step=step
+        )
+    except Forbidden:
+        if space.id in _readable_ids(scope):
+            raise
+        raise _missing(name) from None
+    return space
+
+
+def all_readable(*, scope: Scope) -> list[Space]:
+    """Every space that the caller may read, newest first."""
+    spaces = Space.objects.filter(project_id=scope.project_id, id__in=_readable_ids(scope))
+    return list(spaces.order_by("-id"))
+
+
+def _readable_ids(scope: Scope) -> Sequence[UUID]:
+    return decisions.allowed_ids(scope=scope, action=Action.CONTEXT_READ, kind=ResourceKind.SPACE)
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(
+        f"There is no space {name!r} in this project that you may read. Check the name, or ask an "
+        "administrator for access."
+    )

@@ -1,0 +1,199 @@
+"""Cuts a text into pieces that joined give the text back, character by character.
+
+Each piece fits the smallest embedding model's window (256 tokens) and knows the headings above it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+from apps.context.types import SpaceKind
+
+TARGET_CHARACTERS = (500, 800)
+MAX_TOKENS = 220
+_FRAGMENT = 120  # a shorter piece (a heading, an opening fence) joins the one after it
+_JOINED = 1000
+_TITLE = 160
+
+_MARKDOWN = {".md", ".markdown", ".mdx", ".rmd"}
+_CODE = frozenset(
+    f".{suffix}"
+    for suffixes in (
+        "bash c cc clj cpp cs css cu dart ex go h hpp hs html java js json jsx kt lua m",
+        "php pl proto ps1 py r rb rs scala scss sh sql svelte swift tf toml ts tsx vue",
+        "xml yaml yml zig",
+    )
+    for suffix in suffixes.split()
+)
+_HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*)")
+_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})")
+_BLOCK_START = re.compile(
+    r"\n(?=(?:@|async def |class |def |export |fn |func |function |pub |type )|[^\s})\]])"
+)
+
+
+class Syntax(StrEnum):
+    PROSE = "prose"
+    MARKDOWN = "markdown"
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Characters `start` to `start + len(text)`; `heading` is `Title > Section`, or empty."""
+
+    text: str
+    heading: str
+    start: int
+
+    @property
+    def hash(self) -> bytes:
+        """Identifies the piece and its headings: the same hash needs no second embedding."""
+        return hashlib.sha256(f"{self.heading}\x1f{self.text}".encode()).digest()
+
+    @property
+    def indexed(self) -> str:
+        """What is embedded and searched: the headings, then the text."""
+        body = self.text.strip()
+        return f"{self.heading}\n{body}" if self.heading and body else body
+
+
+def syntax_of(key: str, kind: SpaceKind) -> Syntax:
+    """Told by the name's ending; a name without a known one is code in a space of code."""
+    suffix = PurePosixPath(key).suffix.lower()
+    if suffix in _MARKDOWN:
+        return Syntax.MARKDOWN
+    if suffix in _CODE or (kind is SpaceKind.CODE and not suffix):
+        return Syntax.CODE
+    return Syntax.PROSE
+
+
+def split(text: str, *, syntax: Syntax) -> tuple[Piece, ...]:
+    """The pieces of `text`, in order; none for an empty text."""
+    if not text:
+        return ()
+    spans = _spans(list(_cut(text, syntax)))
+    if syntax is Syntax.MARKDOWN:
+        headings = _markdown_headings(text)
+        named = [(span, _heading_at(headings, span)) for span in spans]
+    else:
+        title = _title(text) if syntax is Syntax.PROSE else ""
+        named = [(span, title if span[0] else "") for span in spans]
+    return tuple(
+        Piece(text=text[start:end], heading=heading, start=start) for (start, end), heading in named
+    )
+
+
+def heading_of(line: str) -> tuple[int, str] | None:
+    """Level and title of an ATX heading (https://spec.commonmark.org/0.31.2/#atx-headings)."""
+    found = _HEADING.match(line.rstrip())
+    if found is None:
+        return None
+    title = found[2].rstrip("#")
+    return len(found[1]), title.rstrip() if title[-1:].isspace() else found[2]
+
+
+def count_tokens(text: str) -> int:
+    """About how many word pieces a BERT vocabulary makes of `text`; errs on the high side."""
+    words = re.findall(r"[^\W_]+|[^\w\s]|_", text)
+    return sum(len(w) if not w.isascii() else 1 + (len(w) - 1) // 6 for w in words)
+
+
+@cache
+def _splitter(syntax: Syntax, low: int, high: int) -> MarkdownSplitter | TextSplitter:
+    kind = MarkdownSplitter if syntax is Syntax.MARKDOWN else TextSplitter
+    return kind((low, high), trim=False)
+
+
+def _cut(text: str, syntax: Syntax) -> Iterator[str]:
+    if syntax is Syntax.CODE:
+        yield from _cut_code(text)
+        return
+    for part in _splitter(syntax, *TARGET_CHARACTERS).chunks(text):
+        yield from _within_tokens(part, syntax)
+
+
+def _cut_code(text: str) -> Iterator[str]:
+    """Top-level blocks, gathered up to the target; a block that is larger is cut at line breaks."""
+    low, high = TARGET_CHARACTERS
+    gathered = ""
+    bounds = [0, *(match.end() for match in _BLOCK_START.finditer(text)), len(text)]
+    for start, end in pairwise(bounds):
+        block = text[start:end]
+        if gathered and (len(gathered) >= low or len(gathered) + len(block) > high):
+            yield from _within_tokens(gathered, Syntax.CODE)
+            gathered = ""
+        gathered += block
+    yield from _within_tokens(gathered, Syntax.CODE)
+
+
+def _within_tokens(part: str, syntax: Syntax) -> Iterator[str]:
+    low, high = TARGET_CHARACTERS
+    if len(part) <= high and count_tokens(part) <= MAX_TOKENS:
+        yield part
+        return
+    size = min(high, max(40, len(part) * MAX_TOKENS // max(1, count_tokens(part))))
+    if size >= len(part):
+        size = max(40, len(part) // 2)
+    pieces = _splitter(syntax, max(1, size * low // high), size).chunks(part)
+    if len(pieces) == 1:
+        yield part
+        return
+    for piece in pieces:
+        yield from _within_tokens(piece, syntax)
+
+
+def _spans(parts: list[str]) -> list[tuple[int, int]]:
+    """Ranges of the parts, with fragments joined to what follows them."""
+    spans: list[tuple[int, int]] = []
+    start = end = 0
+    for part in parts:
+        joined = end - start + len(part)
+        if end > start and (end - start >= _FRAGMENT or joined > _JOINED):
+            spans.append((start, end))
+            start = end
+        end += len(part)
+    if end > start:
+        spans.append((start, end))
+    return spans
+
+
+def _markdown_headings(text: str) -> list[tuple[int, int, str]]:
+    """`(offset, level, title)` of every ATX heading outside fenced code."""
+    found: list[tuple[int, int, str]] = []
+    offset, fence = 0, ""
+    for line in text.splitlines(keepends=True):
+        if mark := _FENCE.match(line):
+            if not fence:
+                fence = mark[1]
+            elif line.strip().startswith(fence) and not line.strip().strip(fence[0]):
+                fence = ""
+        elif not fence and (heading := heading_of(line)):
+            found.append((offset, *heading))
+        offset += len(line)
+    return found
+
+
+def _heading_at(headings: list[tuple[int, int, str]], span: tuple[int, int]) -> str:
+    """The headings that are open where the span begins; its own are in its text already."""
+    path: list[tuple[int, str]] = []
+    for offset, level, title in headings:
+        if offset >= span[0]:
+            break
+        path = [(above, name) for above, name in path if above < level]
+        path.append((level, title))
+    return " > ".join(name for _, name in path)
+
+
+def _title(text: str) -> str:
+    """The first line of prose, where it stands alone like a title."""
+    first, _, rest = text.partition("\n")
+    stands_alone = rest.startswith(("\n", "\r\n")) and 0 < len(first.strip()) <= _TITLE
+    return first.strip() if stands_alone else ""

@@ -1,0 +1,114 @@
+"""Turns the bytes of a file into text or says why it cannot; never guesses an encoding."""
+
+import codecs
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import pypdfium2
+
+from apps.context.types import UnreadableFile
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_SNIFFED = 8192
+_PASSWORD = 4  # FPDF_ERR_PASSWORD of pdfium's fpdfview.h
+_pdfium = threading.Lock()  # pdfium is not thread-safe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    text: str
+    metadata: dict[str, object]
+
+
+def hash_of(data: bytes) -> bytes:
+    """Names the content of a file; a file of the same hash need not be read again."""
+    return hashlib.sha256(data).digest()
+
+
+def parse(*, name: str, data: bytes) -> Parsed:
+    """The text of a PDF or of a UTF-8 or UTF-16 text file.
+
+    Raises `UnreadableFile` naming the file, the cause and the next step.
+    """
+    if data[:1024].lstrip().startswith(b"%PDF-"):
+        return _parse_pdf(name, data)
+    if PurePath(name).suffix.lower() == ".pdf":
+        raise UnreadableFile(f"{name} does not begin like a PDF. Export it again and retry.")
+    return Parsed(text=_decode(name, data), metadata={})
+
+
+def _decode(name: str, data: bytes) -> str:
+    if data.startswith(_UTF32):
+        raise UnreadableFile(f"{name} is UTF-32. Save it as UTF-8 and retry.")
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            return _decoded(name, data[len(bom) :], encoding)
+    if b"\x00" in data[:_SNIFFED]:
+        raise UnreadableFile(
+            f"{name} is binary (it holds NUL bytes). Only text, Markdown, code and PDF can be "
+            "read: convert it first."
+        )
+    return _decoded(name, data, "utf-8")
+
+
+def _decoded(name: str, data: bytes, encoding: str) -> str:
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(
+            f"{name} is not valid {encoding.upper()} (byte {error.start}). Save it as UTF-8 and "
+            "retry."
+        ) from None
+    if "\x00" in text:
+        raise UnreadableFile(
+            f"{name} holds NUL characters, so it is not text. Remove them or convert the file."
+        )
+    return text
+
+
+def _parse_pdf(name: str, data: bytes) -> Parsed:
+    with _pdfium:
+        try:
+            document = pypdfium2.PdfDocument(data)
+        except pypdfium2.PdfiumError as error:
+            if getattr(error, "err_code", None) == _PASSWORD or "password" in str(error).lower():
+                raise UnreadableFile(
+                    f"{name} is encrypted. Remove its password (print it to a new PDF) and retry."
+                ) from None
+            raise UnreadableFile(
+                f"{name} is not a PDF that can be opened ({error}). Export it again and retry."
+            ) from None
+        try:
+            pages = [_page_text(document, number) for number in range(len(document))]
+        except pypdfium2.PdfiumError as error:
+            raise UnreadableFile(
+                f"{name} has a damaged page ({error}). Export it again and retry."
+            ) from None
+        finally:
+            document.close()
+    text = "\n\n".join(page for page in pages if page)
+    if not text:
+        raise UnreadableFile(
+            f"{name} has no text layer: its pages are images. Run OCR over it (for example "
+            "ocrmypdf) and retry."
+        )
+    return Parsed(text=text, metadata={"pages": len(pages)})
+
+
+def _page_text(document: pypdfium2.PdfDocument, number: int) -> str:
+    page = document[number]
+    layer = page.get_textpage()
+    try:
+        text: str = layer.get_text_bounded()
+    finally:
+        layer.close()
+        page.close()
+    clean = text.replace("\r\n", "\n").replace("\x00", "").replace("\ufffe", "-")
+    return clean.encode("utf-8", "replace").decode().strip()

@@ -1,0 +1,193 @@
+"""One revision in one transaction: the space is locked, chunks are born and die, counters move."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F
+
+from apps.context.chunking import Piece
+from apps.context.models import Entry, Revision, Space
+from apps.context.types import EntryKind
+from octavo.kernel.errors import Conflict
+from octavo.kernel.scope import Scope
+
+_KEEP_BLOBS = """
+INSERT INTO blob (organisation_id, hash, heading, text)
+SELECT %s, new.hash, new.heading, new.text
+FROM unnest(%s::bytea[], %s::text[], %s::text[]) AS new (hash, heading, text)
+ORDER BY new.hash
+ON CONFLICT DO NOTHING
+"""
+_HOLD_BLOBS = """
+SELECT hash FROM blob WHERE organisation_id = %s AND hash = ANY(%s) FOR KEY SHARE
+"""
+_LET_DIE = """
+UPDATE chunk SET died = %s WHERE entry_id = %s AND died IS NULL AND NOT hash = ANY(%s::bytea[])
+"""
+_GIVE_BIRTH = """
+INSERT INTO chunk (space_id, entry_id, hash, born, model_id, dimensions, emb, bm, terms)
+SELECT %(space)s, %(entry)s, new.hash, %(seq)s, known.model_id, vector_dims(known.emb), known.emb,
+       lex_weights(lex.terms), lex_scoped_terms(%(space)s, lex.terms)
+FROM unnest(%(hashes)s::bytea[], %(texts)s::text[]) WITH ORDINALITY AS new (hash, content, place)
+CROSS JOIN LATERAL (SELECT lex_terms(%(kind)s, new.content) AS terms) AS lex
+LEFT JOIN embedding AS known
+  ON known.organisation_id = %(organisation)s AND known.hash = new.hash
+  AND known.model_id = %(model)s
+ORDER BY new.place
+ON CONFLICT DO NOTHING
+"""
+_LIVING = "SELECT hash, id FROM chunk WHERE entry_id = %s AND died IS NULL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What the next revision of `key` is to say. `base` is the head its author had read."""
+
+    key: str
+    operation: str
+    why: str
+    base: int | None = None
+    kind: EntryKind = EntryKind.DOCUMENT
+    pieces: Sequence[Piece] = ()
+    text_hash: bytes = b""
+    source_hash: bytes | None = None
+    model_id: UUID | None = None
+    metadata: Mapping[str, Any]
+    trust: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revised:
+    revision: Revision
+    entry: Entry
+    born: int
+    died: int
+
+
+def lock_space(space_id: UUID) -> Space:
+    """The one lock of a write: writers of one space take turns."""
+    return Space.objects.select_for_update().get(id=space_id)
+
+
+def head_of(entry: Entry) -> Revision | None:
+    return entry.revisions.filter(number=entry.head_number).first()
+
+
+def find_of_step(*, scope: Scope, entry: Entry, step: str) -> Revision | None:
+    """What this step of this run wrote before it was tried again."""
+    if scope.run_id is None or not step:
+        return None
+    return entry.revisions.filter(run_id=scope.run_id, step=step).first()
+
+
+def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
+    """Append the revision to a space locked by `lock_space`. Raises `Conflict` with the head if
+    `draft.base` is not it.
+    """
+    entry = _entry(space, draft)
+    was_live = entry.head_number > 0 and not entry.is_deleted
+    if done := find_of_step(scope=scope, entry=entry, step=draft.step):
+        return Revised(revision=done, entry=entry, born=0, died=0)
+    check_base(entry=entry, base=draft.base)
+    seq = space.seq + 1
+    chunks, born, died = _turn_over(scope, space, entry, draft, seq)
+    revision = Revision.objects.create(
+        entry=entry,
+        number=entry.head_number + 1,
+        seq=seq,
+        operation=draft.operation,
+        author_kind=scope.principal.kind,
+        author_id=scope.principal.id,
+        author_name=scope.principal.name,
+        run_id=scope.run_id,
+        step=draft.step,
+        why=draft.why,
+        metadata=dict(draft.metadata),
+        trust=draft.trust,
+        text_hash=draft.text_hash,
+        source_hash=draft.source_hash,
+        length=sum(len(piece.text) for piece in draft.pieces),
+        chunks=[chunks[piece.hash] for piece in draft.pieces],
+        starts=[piece.start for piece in draft.pieces],
+    )
+    revision.refresh_from_db(fields=["created_at"])
+    entry.head_number, entry.is_deleted = revision.number, draft.operation == "delete"
+    entry.kind = draft.kind
+    entry.save(update_fields=["head_number", "is_deleted", "kind"])
+    is_live = not entry.is_deleted
+    Space.objects.filter(id=space.id).update(
+        seq=seq,
+        entry_count=F("entry_count") + int(is_live) - int(was_live),
+        chunk_count=F("chunk_count") + born - died,
+    )
+    return Revised(revision=revision, entry=entry, born=born, died=died)
+
+
+def check_base(*, entry: Entry | None, base: int | None) -> None:
+    """`base` 0 means that the entry must not exist."""
+    head = 0 if entry is None else entry.head_number
+    deleted = entry is not None and entry.is_deleted
+    if base is None or base == head or (base == 0 and deleted):
+        return
+    revision = head_of(entry) if entry else None
+    key = entry.key if entry else ""
+    raise Conflict(
+        f"{key or 'The entry'} is at revision {head}, not {base}. Read it again, apply your change "
+        f"to that text, and send base_rev {head}.",
+        head={
+            "revision": head,
+            "author": revision.author_name if revision else None,
+            "why": revision.why if revision else None,
+            "deleted": deleted,
+        },
+    )
+
+
+def _entry(space: Space, draft: Draft) -> Entry:
+    found = Entry.objects.filter(space=space, key=draft.key).first()
+    return found or Entry.objects.create(space=space, key=draft.key, kind=draft.kind)
+
+
+def _turn_over(
+    scope: Scope, space: Space, entry: Entry, draft: Draft, seq: int
+) -> tuple[dict[bytes, int], int, int]:
+    """The living chunks by hash after the change, and how many were born and died."""
+    pieces = {piece.hash: piece for piece in draft.pieces}
+    hashes = list(pieces)
+    with connection.cursor() as cursor:
+        if pieces:
+            _keep_blobs(cursor, scope, pieces)
+        cursor.execute(_LET_DIE, [seq, entry.id, hashes])
+        died = cursor.rowcount
+        born = 0
+        if pieces:
+            fresh: dict[str, Any] = {
+                "space": space.id,
+                "entry": entry.id,
+                "seq": seq,
+                "kind": space.kind,
+                "hashes": hashes,
+                "texts": [piece.indexed for piece in pieces.values()],
+                "organisation": scope.organisation_id,
+                "model": draft.model_id,
+            }
+            cursor.execute(_GIVE_BIRTH, fresh)
+            born = cursor.rowcount
+        cursor.execute(_LIVING, [entry.id])
+        return {bytes(key): chunk for key, chunk in cursor.fetchall()}, born, died
+
+
+def _keep_blobs(cursor: Any, scope: Scope, pieces: Mapping[bytes, Piece]) -> None:
+    """Store what is new and hold all of it, so that no erasure takes a text away meanwhile."""
+    hashes = list(pieces)
+    headings = [piece.heading for piece in pieces.values()]
+    texts = [piece.text for piece in pieces.values()]
+    held = -1
+    while held < len(hashes):
+        cursor.execute(_KEEP_BLOBS, [scope.organisation_id, hashes, headings, texts])
+        cursor.execute(_HOLD_BLOBS, [scope.organisation_id, hashes])
+        held = cursor.rowcount
