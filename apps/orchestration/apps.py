@@ -1,7 +1,20 @@
-"""Orchestration subscribes to the events that wake a waiting run."""
+"""Orchestration subscribes to what wakes a run, and tells agents which version a run has."""
 
 from django.apps import AppConfig
 
 
 class OrchestrationConfig(AppConfig):
     name = "apps.orchestration"
+
+    def ready(self) -> None:
+        from apps.agents.services import grants
+        from apps.governance.services import decisions
+        from apps.governance.types import Resource, ResourceKind
+        from apps.orchestration import selectors
+        from octavo.kernel import events
+
+        events.subscribe("approval.decided", job="orchestration.approval_decided")
+        grants.register_pins(selectors.find_pinned_version)
+        decisions.register_lister(
+            kind=ResourceKind.PROJECT, lister=lambda *, scope: [Resource.project_of(scope)]
+        )

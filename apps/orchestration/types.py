@@ -32,7 +32,24 @@ class RunStatus(StrEnum):
 
 
 class EventType(StrEnum):
-    """What a journal records. One event is one finished step, or one change in the run's life."""
+    """What a journal records: one finished step, or one change in the run's life.
+
+    `EventView.data` by type (keys that may be missing are marked `?`):
+
+    - run_started: agent, version, strategy, input
+    - context_retrieved: query, quote (bool), spaces, as_of?,
+      sources [{text, score, citation, trust}]
+    - model_answered: route, model, provider, finish_reason, message {role, content, tool_calls},
+      offered [tool names], usage {input_tokens, output_tokens, cost_usd}, usage_id, decision_id
+    - model_failed: code, detail, retry_in (seconds, or null when the run gives up)
+    - tool_intended: tool, arguments, idempotency_key
+    - tool_answered: tool, call_id, arguments, message {role, content, tool_call_id}, is_error,
+      trust, evidence [citation], structured?, decision? {id, outcome, policies}, approval?
+    - approval_requested: approval (public id), tool, arguments, policy, explain, expires_at
+    - approval_decided: approval, status, by, note, arguments?
+    - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
+    - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
+    """
 
     RUN_STARTED = "run_started"
     CONTEXT_RETRIEVED = "context_retrieved"
@@ -89,7 +106,10 @@ class RunView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventView:
-    """One journal event. `step` is its step key, `data` is shaped by its type, `started_at` is when the step began."""
+    """One journal event. `step` is its step key, `data` is shaped by its type.
+
+    `started_at` is when the step began, `at` when its result was committed.
+    """
 
     seq: int
     type: EventType
@@ -101,4 +121,8 @@ class EventView:
 
 
 EVENTS_CHANNEL = "octavo:run:{run_id}"
-"""Redis channel of a run: `{"seq": n}` after each commit, `{"delta": text, "step": key}` while a model writes."""
+"""Redis channel of a run.
+
+`{"seq": n}` after each commit, `{"delta": text, "step": key}` while a model writes,
+`{"abandoned": key}` when the text streamed for that step is to be forgotten.
+"""

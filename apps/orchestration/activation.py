@@ -1,0 +1,158 @@
+"""One claim of one run: what its steps may use, and the only way they record anything."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from apps.agents import selectors as agents
+from apps.agents.services import loop
+from apps.agents.types import Definition, Strategy
+from apps.orchestration import drafts, fold, journal
+from apps.orchestration.fold import Folded
+from apps.orchestration.leases import Lease
+from apps.orchestration.records import Draft, Head, Letter, Record, RunFacts
+from octavo.kernel.scope import Principal, PrincipalKind, Scope
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 10.0
+_PAUSE = 0.25
+
+
+class Interrupted(Exception):
+    """This process is stopping: hand the run back as it is."""
+
+
+class Parked(Exception):
+    """The run waits in the database; the activation is over."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Activation:
+    run: RunFacts
+    head: Head
+    lease: Lease
+    definition: Definition
+    state: Folded
+    scope: Scope
+    began: float = field(default_factory=time.monotonic)
+
+    def record(self, draft: Draft, *, also: Callable[[], None] | None = None) -> None:
+        """Append the event, together with what `also` writes, and fold it in.
+
+        Inside a transaction it commits or vanishes with that.
+        """
+
+        def write() -> Head:
+            head = copy(self.head)
+            with transaction.atomic() if also else nullcontext():
+                journal.append(self.run.id, head, draft)
+                if also:
+                    also()
+            return head
+
+        seq = self.head.next_seq
+        self.head = write() if connection.in_atomic_block else with_patience(write)
+        record = _as_record(seq, draft, self.head.now)
+        contents = {name: orjson.loads(body) for name, body in draft.blobs.items()}
+        fold.apply(self.state, record, drafts.fill(draft.type, record.data, contents))
+
+    def park(
+        self,
+        *,
+        kind: str,
+        waits_for: str,
+        until: datetime | None = None,
+        timer: str | None = None,
+    ) -> None:
+        """Wait for mail without a worker: raises `Parked`. Returns when there is some already."""
+        if journal.park(
+            self.run.id, self.head, kind=kind, waits_for=waits_for, until=until, timer=timer
+        ):
+            raise Parked
+        self.head.mail_seq = max(self.head.mail_seq, self.head.seen_mail + 1)
+
+    def read_mail(self) -> list[Letter]:
+        """What arrived since it was last read."""
+        if self.head.seen_mail >= self.head.mail_seq:
+            return []
+        letters = journal.read_mail(self.run.id, after=self.head.seen_mail)
+        if letters:
+            self.head.seen_mail = letters[-1].seq
+        self.head.mail_seq = self.head.seen_mail
+        return letters
+
+
+def load(run: RunFacts, head: Head, lease: Lease) -> Activation:
+    """Fold the whole journal over the version that the run is pinned to."""
+    definition = agents.get_definition(version_id=run.agent_version_id)
+    strategy = Strategy.QUOTE if run.strategy == Strategy.QUOTE else Strategy.TOOLS
+    state = Folded(
+        loop=loop.start(definition, strategy=strategy, input=as_text(run.input)),
+    )
+    records = journal.read_events(run.id)
+    contents = contents_of(run, records)
+    for record in records:
+        fold.apply(state, record, drafts.fill(record.type, record.data, contents))
+    return Activation(
+        run=run, head=head, lease=lease, definition=definition, state=state, scope=scope_of(run)
+    )
+
+
+def contents_of(run: RunFacts, records: list[Record]) -> Mapping[str, Any]:
+    names = {name for record in records for name in drafts.blob_names(record.type, record.data)}
+    return journal.read_blobs(run.organisation_id, sorted(names))
+
+
+def scope_of(run: RunFacts) -> Scope:
+    """A run acts as its agent."""
+    return Scope(
+        organisation_id=run.organisation_id,
+        team_id=run.team_id,
+        project_id=run.project_id,
+        principal=Principal(kind=PrincipalKind.AGENT, id=run.agent_id, name=run.agent_name),
+        run_id=run.id,
+    )
+
+
+def as_text(value: Any) -> str:
+    """A run's input as a model reads it."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _as_record(seq: int, draft: Draft, now: datetime) -> Record:
+    return Record(
+        seq=seq,
+        type=draft.type,
+        step=draft.step,
+        attempt=draft.attempt,
+        started_at=now - timedelta(seconds=draft.took),
+        at=now,
+        data=orjson.loads(journal.as_json(draft.data) or "{}"),
+        input_tokens=draft.input_tokens,
+        output_tokens=draft.output_tokens,
+        cost_usd=draft.cost_usd,
+    )
+
+
+def with_patience[T](write: Callable[[], T]) -> T:
+    """A result that was paid for survives a restart of the database; the fence still guards it."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError) as error:
+            connection.close()
+            if time.monotonic() > deadline:
+                raise
+            log.warning("The journal is unreachable (%s); trying again.", error)
+            threading.Event().wait(_PAUSE)

@@ -1,0 +1,244 @@
+"""How each event is written: small JSON, with every text that may be long or repeated as a blob.
+
+`fill` is the reverse: it puts the content back where its name stands.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from apps.agents.types import CallModel, Source
+from apps.governance.types import Approval, Decision
+from apps.inference.types import ChatResult, Message, Settled, ToolCall
+from apps.orchestration.records import Blobs, Draft
+from apps.orchestration.types import EventType
+from apps.tools.types import ToolResult
+from octavo.kernel import ids
+
+_BLOB_KEYS = ("message", "structured")
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """A message as stored: only what it has."""
+    stored: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        stored["tool_calls"] = [asdict(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        stored["tool_call_id"] = message.tool_call_id
+    return stored
+
+
+def retrieved(
+    step: str,
+    *,
+    query: str,
+    quote: bool,
+    spaces: Sequence[str],
+    sources: Sequence[Source],
+    as_of: Mapping[str, int] | None,
+    attempt: int,
+    took: float,
+) -> Draft:
+    blobs = Blobs()
+    data = {
+        "query": query,
+        "quote": quote,
+        "spaces": list(spaces),
+        "sources": [
+            {
+                "text": blobs.put(source.text),
+                "score": round(source.score, 6),
+                "citation": dict(source.citation),
+                "trust": source.trust,
+            }
+            for source in sources
+        ],
+    }
+    if as_of is not None:
+        data["as_of"] = dict(as_of)
+    return Draft(
+        type=EventType.CONTEXT_RETRIEVED,
+        step=step,
+        data=data,
+        blobs=blobs,
+        attempt=attempt,
+        took=took,
+        is_step=True,
+    )
+
+
+def model_answered(
+    call: CallModel,
+    settled: Settled[ChatResult],
+    *,
+    route: str,
+    offered: Sequence[str],
+    previous_prompt: Sequence[str],
+    attempt: int,
+    took: float,
+) -> Draft:
+    """The prompt is kept as what changed since the one before: `keep` names of it, then `add`."""
+    result, blobs = settled.result, Blobs()
+    prompt = [blobs.put(message_json(message)) for message in call.messages]
+    keep = _shared_start(previous_prompt, prompt)
+    answer = Message(role="assistant", content=result.text, tool_calls=result.tool_calls)
+    name = blobs.put(message_json(answer))
+    for known in set(prompt[:keep]) - {name}:
+        del blobs[known]
+    data = {
+        "route": route,
+        "model": result.model,
+        "provider": result.provider,
+        "finish_reason": result.finish_reason,
+        "message": name,
+        "offered": list(offered),
+        "prompt": {"keep": keep, "add": prompt[keep:]},
+        "usage": {
+            "input_tokens": result.usage.input_tokens,
+            "output_tokens": result.usage.output_tokens,
+            "cost_usd": str(settled.cost_usd),
+        },
+        "usage_id": ids.encode(ids.Kind.USAGE, settled.usage_id),
+        "decision_id": ids.encode(ids.Kind.DECISION, settled.decision_id),
+    }
+    return Draft(
+        type=EventType.MODEL_ANSWERED,
+        step=call.step,
+        data=data,
+        blobs=blobs,
+        attempt=attempt,
+        took=took,
+        is_step=True,
+        input_tokens=result.usage.input_tokens,
+        output_tokens=result.usage.output_tokens,
+        cost_usd=settled.cost_usd,
+    )
+
+
+def _shared_start(first: Sequence[str], second: Sequence[str]) -> int:
+    count = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+def model_failed(
+    step: str,
+    *,
+    code: str,
+    detail: str,
+    retry_in: timedelta | None,
+    attempt: int,
+    took: float,
+) -> Draft:
+    seconds = None if retry_in is None else retry_in.total_seconds()
+    data = {"code": code, "detail": detail, "retry_in": seconds}
+    return Draft(type=EventType.MODEL_FAILED, step=step, data=data, attempt=attempt, took=took)
+
+
+def tool_intended(
+    step: str, *, tool: str, arguments: Mapping[str, Any], idempotency_key: str, attempt: int
+) -> Draft:
+    data = {"tool": tool, "arguments": dict(arguments), "idempotency_key": idempotency_key}
+    return Draft(type=EventType.TOOL_INTENDED, step=step, data=data, attempt=attempt)
+
+
+def tool_answered(
+    step: str,
+    call: ToolCall,
+    result: ToolResult,
+    *,
+    arguments: Mapping[str, Any] | str,
+    digest: str,
+    decision: Decision | None = None,
+    approval: str | None = None,
+    attempt: int = 1,
+    took: float = 0.0,
+) -> Draft:
+    blobs = Blobs()
+    message = Message(role="tool", content=result.text, tool_call_id=call.id)
+    data: dict[str, Any] = {
+        "tool": call.name,
+        "call_id": call.id,
+        "arguments": arguments,
+        "message": blobs.put(message_json(message)),
+        "is_error": result.is_error,
+        "trust": result.trust,
+        "evidence": [dict(citation) for citation in result.evidence],
+        "digest": digest,
+    }
+    if result.structured is not None:
+        data["structured"] = blobs.put(dict(result.structured))
+    if decision is not None:
+        data["decision"] = {
+            "id": ids.encode(ids.Kind.DECISION, decision.id),
+            "outcome": decision.outcome,
+            "policies": list(decision.policies),
+        }
+    if approval is not None:
+        data["approval"] = approval
+    return Draft(
+        type=EventType.TOOL_ANSWERED,
+        step=step,
+        data=data,
+        blobs=blobs,
+        attempt=attempt,
+        took=took,
+        is_step=True,
+    )
+
+
+def approval_requested(step: str, approval: Approval, decision: Decision, attempt: int) -> Draft:
+    data = {
+        "approval": ids.encode(ids.Kind.APPROVAL, approval.id),
+        "tool": approval.tool,
+        "arguments": dict(approval.arguments),
+        "policy": approval.policy,
+        "explain": decision.explain,
+        "expires_at": approval.expires_at,
+    }
+    return Draft(type=EventType.APPROVAL_REQUESTED, step=step, data=data, attempt=attempt)
+
+
+def approval_decided(step: str, approval: Approval) -> Draft:
+    data = {
+        "approval": ids.encode(ids.Kind.APPROVAL, approval.id),
+        "status": approval.status,
+        "by": approval.decided_by,
+        "note": approval.note,
+        "arguments": dict(approval.arguments),
+    }
+    return Draft(type=EventType.APPROVAL_DECIDED, step=step, data=data)
+
+
+def effect_unknown(step: str, *, tool: str, idempotency_key: str) -> Draft:
+    data = {"tool": tool, "idempotency_key": idempotency_key}
+    return Draft(type=EventType.EFFECT_UNKNOWN, step=step, data=data)
+
+
+def effect_resolved(step: str, *, outcome: str, result: str, by: str, read_mail: int) -> Draft:
+    data = {"outcome": outcome, "result": result, "by": by}
+    return Draft(type=EventType.EFFECT_RESOLVED, step=step, data=data, read_mail=read_mail)
+
+
+def blob_names(kind: EventType, data: Mapping[str, Any]) -> list[str]:
+    """The blobs that `fill` needs for this event."""
+    if kind is EventType.CONTEXT_RETRIEVED:
+        return [source["text"] for source in data["sources"]]
+    if kind in {EventType.MODEL_ANSWERED, EventType.TOOL_ANSWERED}:
+        return [data[key] for key in _BLOB_KEYS if key in data]
+    return []
+
+
+def fill(kind: EventType, data: Mapping[str, Any], blobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The event's data as others see it, with content in place of names."""
+    if kind is EventType.CONTEXT_RETRIEVED:
+        sources = [{**source, "text": blobs[source["text"]]} for source in data["sources"]]
+        return {**data, "sources": sources}
+    if kind in {EventType.MODEL_ANSWERED, EventType.TOOL_ANSWERED}:
+        content = {key: blobs[data[key]] for key in _BLOB_KEYS if key in data}
+        return {**data, **content}
+    return dict(data)

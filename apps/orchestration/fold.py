@@ -1,0 +1,122 @@
+"""The run's state is a fold of its journal, here and nowhere else: live and after a crash alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from apps.agents.services import loop
+from apps.agents.types import LoopState, Source
+from apps.inference.types import ToolCall
+from apps.orchestration.records import Record
+from apps.orchestration.types import EventType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What is known of a step that has no result yet.
+
+    `attempt` is the number of the last one; `approval` is the public id of the one asked for, and
+    `verdict` the data of its decision. `intended`: an unsafe call was about to happen. `resolution`
+    is a person's word on a call that may have happened.
+    """
+
+    attempt: int = 0
+    approval: str | None = None
+    verdict: Mapping[str, Any] | None = None
+    intended: bool = False
+    doubted: bool = False
+    resolution: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Folded:
+    """`prompt`: the blob names of the last prompt. `retry_at`: when the next attempt is due."""
+
+    loop: LoopState
+    steps: dict[str, Progress] = field(default_factory=dict)
+    prompt: list[str] = field(default_factory=list)
+    retry_at: datetime | None = None
+
+    def progress(self, step: str) -> Progress:
+        return self.steps.get(step, Progress())
+
+
+def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
+    """Take one event in; `data` is its data with the blobs filled in."""
+    match record.type:
+        case EventType.CONTEXT_RETRIEVED:
+            sources = [Source(**source) for source in data["sources"]]
+            state.loop = loop.apply_retrieval(state.loop, sources=sources)
+            _close(state, record.step)
+        case EventType.MODEL_ANSWERED:
+            state.loop = _model_answered(state.loop, record, data)
+            prompt = data["prompt"]
+            state.prompt = [*state.prompt[: prompt["keep"]], *prompt["add"]]
+            _close(state, record.step)
+        case EventType.TOOL_ANSWERED:
+            state.loop = _tool_answered(state.loop, data)
+            _close(state, record.step)
+        case EventType.MODEL_FAILED:
+            _model_failed(state, record, data)
+        case _:
+            _progress(state, record, data)
+
+
+def _close(state: Folded, step: str) -> None:
+    state.steps.pop(step, None)
+    state.retry_at = None
+
+
+def _model_answered(state: LoopState, record: Record, data: Mapping[str, Any]) -> LoopState:
+    message = data["message"]
+    calls: Sequence[Mapping[str, Any]] = message.get("tool_calls", ())
+    return loop.apply_model_answer(
+        state,
+        text=message["content"],
+        tool_calls=[ToolCall(**call) for call in calls],
+        input_tokens=record.input_tokens,
+        output_tokens=record.output_tokens,
+        cost_usd=record.cost_usd,
+    )
+
+
+def _tool_answered(state: LoopState, data: Mapping[str, Any]) -> LoopState:
+    return loop.apply_tool_answer(
+        state,
+        call_id=data["call_id"],
+        text=data["message"]["content"],
+        digest=data["digest"],
+        trust=data["trust"],
+        evidence=data["evidence"],
+    )
+
+
+def _model_failed(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
+    delay = data["retry_in"]
+    state.loop = loop.apply_failure(
+        state.loop, code=data["code"], detail=data["detail"], is_final=delay is None
+    )
+    state.retry_at = None if delay is None else record.at + timedelta(seconds=delay)
+    progress = state.progress(record.step)
+    state.steps[record.step] = replace(progress, attempt=record.attempt)
+
+
+def _progress(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
+    before = state.progress(record.step)
+    match record.type:
+        case EventType.APPROVAL_REQUESTED:
+            after = replace(before, approval=data["approval"], verdict=None, attempt=record.attempt)
+        case EventType.APPROVAL_DECIDED:
+            after = replace(before, verdict=data)
+        case EventType.TOOL_INTENDED:
+            after = replace(
+                before, intended=True, doubted=False, resolution=None, attempt=record.attempt
+            )
+        case EventType.EFFECT_UNKNOWN:
+            after = replace(before, doubted=True)
+        case EventType.EFFECT_RESOLVED:
+            after = replace(before, resolution=data)
+        case _:
+            return
+    state.steps[record.step] = after

@@ -1,0 +1,260 @@
+"""The run's only writer while it is held: claim, append, park, finish, release.
+
+Each function is one of the transitions in `statements`; their invariants are listed there.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.db import connection, transaction
+
+from apps.orchestration import live, statements
+from apps.orchestration.records import Draft, Fenced, Head, Letter, Record, RunFacts, dump
+from apps.orchestration.types import EventType, RunStatus
+from octavo.kernel import jobs
+
+MOST_CRASHES = 3
+_PAGE = 100_000
+
+STORED_STATUS = {
+    RunStatus.SUCCEEDED: "done",
+    RunStatus.FAILED: "failed",
+    RunStatus.CANCELLED: "cancelled",
+}
+_FINAL_EVENT = {
+    RunStatus.SUCCEEDED: EventType.RUN_SUCCEEDED,
+    RunStatus.FAILED: EventType.RUN_FAILED,
+    RunStatus.CANCELLED: EventType.RUN_CANCELLED,
+}
+
+
+def run_statement(sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def as_json(value: Any) -> str | None:
+    """JSON that PostgreSQL takes: `jsonb` has no NUL."""
+    return None if value is None else dump(value).decode().replace("\\u0000", "\\ufffd")
+
+
+def claim(*, run_id: UUID, owner: str) -> tuple[RunFacts, Head] | None:
+    """Take the run, or None: someone else has it, or it waits or is over."""
+    rows = run_statement(
+        statements.CLAIM,
+        id=run_id,
+        owner=owner,
+        lease=settings.LEASE_SECONDS,
+        most_crashes=MOST_CRASHES,
+    )
+    if not rows:
+        return None
+    (
+        *facts,
+        strategy,
+        stored_input,
+        fence,
+        next_seq,
+        read_seq,
+        mail_seq,
+        cancel_requested,
+        deadline_at,
+        now,
+    ) = rows[0]
+    names = ("id", "organisation_id", "team_id", "project_id", "agent_id", "agent_name")
+    run = RunFacts(
+        **dict(zip((*names, "agent_version_id"), facts, strict=True)),
+        strategy=strategy,
+        input=from_json(stored_input),
+        deadline_at=deadline_at,
+    )
+    head = Head(
+        fence=fence,
+        next_seq=next_seq,
+        seen_mail=read_seq,
+        mail_seq=mail_seq,
+        cancel_requested=cancel_requested,
+        now=now,
+    )
+    return run, head
+
+
+def from_json(value: Any) -> Any:
+    """Django leaves `jsonb` of raw statements as text."""
+    return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+
+def append(run_id: UUID, head: Head, draft: Draft) -> None:
+    """Add one event and renew the lease. Raises `Fenced` without a trace when the lease is lost."""
+    rows = run_statement(
+        statements.APPEND,
+        id=run_id,
+        fence=head.fence,
+        seq=head.next_seq,
+        lease=settings.LEASE_SECONDS,
+        read_seq=draft.read_mail,
+        steps=int(draft.is_step),
+        type=draft.type.value,
+        step=draft.step,
+        attempt=draft.attempt,
+        took=draft.took,
+        data=as_json(draft.data),
+        hashes=[bytes.fromhex(name) for name in draft.blobs],
+        bodies=list(draft.blobs.values()),
+        input_tokens=draft.input_tokens,
+        output_tokens=draft.output_tokens,
+        cost_usd=draft.cost_usd,
+    )
+    if not rows:
+        raise Fenced
+    transaction.on_commit(lambda seq=head.next_seq: live.announce(run_id, seq))
+    head.next_seq += 1
+    head.cancel_requested, head.mail_seq, head.now = rows[0]
+
+
+def finish(
+    run_id: UUID,
+    head: Head,
+    *,
+    status: RunStatus,
+    output: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> None:
+    """End the run and journal its end, at once. Raises `Fenced` when the lease is lost."""
+    event = _FINAL_EVENT[status]
+    rows = run_statement(
+        statements.FINISH,
+        id=run_id,
+        fence=head.fence,
+        seq=head.next_seq,
+        status=STORED_STATUS[status],
+        type=event.value,
+        output=as_json(output),
+        error=as_json(error),
+        data=as_json({"output": output} if output is not None else error or {}),
+    )
+    if not rows:
+        raise Fenced
+    transaction.on_commit(lambda seq=head.next_seq: live.announce(run_id, seq))
+    head.next_seq += 1
+
+
+def park(
+    run_id: UUID,
+    head: Head,
+    *,
+    kind: str,
+    waits_for: str,
+    until: datetime | None = None,
+    timer: str | None = None,
+) -> bool:
+    """Wait without a worker, unless there is unread mail: then False, and nothing has changed.
+
+    With `timer`, mail of that key arrives at `until`.
+    """
+    waiting_on = {"kind": kind, "id": waits_for, "until": until}
+    with transaction.atomic():
+        parked = run_statement(
+            statements.PARK,
+            id=run_id,
+            fence=head.fence,
+            mail_seq=head.seen_mail,
+            waiting_on=as_json(waiting_on),
+        )
+        if parked and timer and until:
+            run_statement(statements.SET_TIMER, id=run_id, key=timer, fire_at=until)
+        if not parked:
+            require_held(run_id, head)
+    if parked:
+        live.announce(run_id, head.next_seq - 1)
+    return bool(parked)
+
+
+def require_held(run_id: UUID, head: Head) -> None:
+    """Raises `Fenced` unless the lease is still this holder's."""
+    if not run_statement(statements.HOLDS, id=run_id, fence=head.fence):
+        raise Fenced
+
+
+@transaction.atomic
+def release(run_id: UUID, fence: int) -> bool:
+    """Hand the run to the next worker without counting a crash; False when it was lost already."""
+    released = run_statement(statements.RELEASE, id=run_id, fence=fence)
+    if released:
+        jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    return bool(released)
+
+
+@transaction.atomic
+def stumble(run_id: UUID, fence: int, *, reason: str, delay: timedelta) -> None:
+    """An activation failed unexpectedly: again after `delay`, or quarantine at the third time."""
+    revived = run_statement(
+        statements.STUMBLE, id=run_id, fence=fence, delay=delay, most_crashes=MOST_CRASHES
+    )
+    if revived:
+        jobs.enqueue("orchestration.advance", delay=delay, run_id=str(run_id))
+    else:
+        quarantine(run_id, fence=fence, reason=reason)
+
+
+def quarantine(run_id: UUID, *, reason: str, fence: int | None = None) -> None:
+    """Set the run aside for a person. Without `fence` the caller must have locked its row."""
+    error = {"code": "quarantined", "detail": reason}
+    rows = run_statement(statements.QUARANTINE, id=run_id, fence=fence, error=as_json(error))
+    if rows:
+        seq = rows[0][0]
+        transaction.on_commit(lambda: live.announce(run_id, seq))
+
+
+def heartbeat(held: Sequence[tuple[UUID, int]]) -> dict[UUID, bool]:
+    """Renew the leases; for each run still held, whether its cancellation was asked for."""
+    rows = run_statement(
+        statements.HEARTBEAT,
+        lease=settings.LEASE_SECONDS,
+        ids=[run_id for run_id, _ in held],
+        fences=[fence for _, fence in held],
+    )
+    return dict(rows)
+
+
+def read_events(run_id: UUID, *, after: int = 0, limit: int = _PAGE) -> list[Record]:
+    rows = run_statement(statements.READ_EVENTS, id=run_id, after=after, limit=limit)
+    return [_record(*row) for row in rows]
+
+
+def _record(seq: int, kind: str, step: str, attempt: int, *rest: Any) -> Record:
+    started_at, at, data, input_tokens, output_tokens, cost_usd = rest
+    return Record(
+        seq=seq,
+        type=EventType(kind),
+        step=step,
+        attempt=attempt,
+        started_at=started_at,
+        at=at,
+        data=from_json(data),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost_usd=cost_usd,
+    )
+
+
+def read_blobs(organisation_id: UUID, names: Sequence[str]) -> dict[str, Any]:
+    """The content behind each name."""
+    if not names:
+        return {}
+    rows = run_statement(
+        statements.READ_BLOBS,
+        organisation_id=organisation_id,
+        hashes=[bytes.fromhex(name) for name in names],
+    )
+    return {bytes(sha).hex(): orjson.loads(bytes(body)) for sha, body in rows}
+
+
+def read_mail(run_id: UUID, *, after: int) -> list[Letter]:
+    rows = run_statement(statements.READ_MAIL, id=run_id, after=after)
+    return [Letter(seq=seq, kind=kind, body=from_json(body)) for seq, kind, body in rows]

@@ -1,0 +1,115 @@
+"""The runs that this process holds: kept alive together, let go when a step overstays its time.
+
+A hung thread stops being renewed, so its run goes to another worker and the thread is fenced.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from apps.orchestration import journal
+from octavo.kernel import io
+
+OWNER = f"{socket.gethostname()}:{os.getpid()}"
+_BETWEEN_STEPS = 30.0
+
+_lock = threading.Lock()
+_held: dict[UUID, "Lease"] = {}
+_stopping = threading.Event()
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """One held run. The heartbeat sets `lost` and `cancelled`, which end a live call at once."""
+
+    run_id: UUID
+    fence: int
+    renew_until: float = 0.0
+    lost: bool = False
+    cancelled: bool = False
+    _call: "asyncio.Task[Any] | None" = None
+
+    def allow(self, seconds: float = _BETWEEN_STEPS) -> None:
+        """The present step may take this long before the lease is left to lapse."""
+        self.renew_until = time.monotonic() + seconds
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self.lost or self.cancelled or _stopping.is_set()
+
+    def interrupt(self) -> None:
+        """Cancel the call on the I/O loop, if one is under way; its thread wakes up at once."""
+        io.loop().call_soon_threadsafe(self._cancel_call)
+
+    def _cancel_call(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+
+    async def watch[T](self, call: Coroutine[Any, Any, T]) -> T:
+        """Await `call` so that `interrupt` reaches it."""
+        if self.is_interrupted:
+            call.close()
+            raise asyncio.CancelledError
+        self._call = asyncio.current_task()
+        try:
+            return await call
+        finally:
+            self._call = None
+
+
+@contextmanager
+def hold(run_id: UUID, fence: int) -> Iterator[Lease]:
+    """Renew the lease until the block is left."""
+    lease = Lease(run_id=run_id, fence=fence)
+    lease.allow()
+    with _lock:
+        _held[run_id] = lease
+    try:
+        yield lease
+    finally:
+        with _lock:
+            if _held.get(run_id) is lease:
+                del _held[run_id]
+
+
+def held() -> list[Lease]:
+    with _lock:
+        return list(_held.values())
+
+
+def is_stopping() -> bool:
+    return _stopping.is_set()
+
+
+def stop() -> None:
+    """Take no more runs, and interrupt the calls under way: their threads hand the runs back."""
+    _stopping.set()
+    for lease in held():
+        lease.interrupt()
+
+
+def heartbeat() -> int:
+    """Renew what this process holds in one statement; how many leases it still has."""
+    alive = [lease for lease in held() if time.monotonic() < lease.renew_until]
+    if not alive:
+        return 0
+    renewed = journal.heartbeat([(lease.run_id, lease.fence) for lease in alive])
+    for lease in alive:
+        lease.lost = lease.run_id not in renewed
+        lease.cancelled = renewed.get(lease.run_id, False)
+        if lease.lost or lease.cancelled:
+            lease.interrupt()
+    return len(renewed)
+
+
+def heartbeat_seconds() -> float:
+    return settings.LEASE_SECONDS / 3

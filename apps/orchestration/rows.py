@@ -1,0 +1,56 @@
+"""Rows as others see them; the one place that knows both the stored and the public status."""
+
+from datetime import datetime
+
+from apps.orchestration.models import Run
+from apps.orchestration.types import RunStatus, RunView, WaitingOn
+from octavo.kernel import ids
+
+PUBLIC_STATUS = {
+    "ready": RunStatus.QUEUED,
+    "running": RunStatus.RUNNING,
+    "waiting": RunStatus.WAITING,
+    "done": RunStatus.SUCCEEDED,
+    "failed": RunStatus.FAILED,
+    "cancelled": RunStatus.CANCELLED,
+    "quarantined": RunStatus.QUARANTINED,
+}
+STORED_STATUS = {public: stored for stored, public in PUBLIC_STATUS.items()}
+
+
+def run_view(row: Run) -> RunView:
+    return RunView(
+        id=row.id,
+        agent=row.agent_name,
+        version=row.version,
+        status=PUBLIC_STATUS[row.status],
+        input=row.input,
+        output=row.output,
+        error=row.error,
+        waiting_on=_waiting_on(row),
+        steps=row.steps,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cost_usd=row.cost_usd,
+        trace_id=ids.trace_id(row.id),
+        started_by=row.started_by,
+        session=row.session,
+        metadata=row.metadata,
+        parent=row.parent_id,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _waiting_on(row: Run) -> WaitingOn | None:
+    stored = row.waiting_on
+    if row.status != "waiting" or not stored:
+        return None
+    until = stored.get("until")
+    return WaitingOn(
+        kind=stored["kind"],
+        id=stored["id"],
+        since=datetime.fromisoformat(stored["since"]),
+        until=datetime.fromisoformat(until) if until else None,
+    )

@@ -1,0 +1,141 @@
+"""Runs, their journals and their traces, within the project of whoever asks."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from apps.governance import selectors as governance
+from apps.governance.services import decisions
+from apps.governance.types import Action, ResourceKind
+from apps.observability.types import Span
+from apps.orchestration import drafts, journal, tracing
+from apps.orchestration.models import Run
+from apps.orchestration.records import Record
+from apps.orchestration.rows import STORED_STATUS, run_view
+from apps.orchestration.types import EventView, RunStatus, RunView
+from octavo.kernel import ids
+from octavo.kernel.errors import NotFound
+from octavo.kernel.scope import Scope
+
+
+def get_run(*, scope: Scope, run_id: UUID) -> RunView:
+    """Raises `NotFound`, also for a run that the caller may not read."""
+    return run_view(_readable(scope, run_id))
+
+
+def list_runs(
+    *,
+    scope: Scope,
+    limit: int = 50,
+    before: UUID | None = None,
+    status: RunStatus | None = None,
+    agent: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[RunView]:
+    """Newest first; `before` is the id of the last run of the page before."""
+    if not _may_read(scope):
+        return []
+    rows = Run.objects.filter(project_id=scope.project_id).order_by("-id")
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    if status is not None:
+        rows = rows.filter(status=STORED_STATUS.get(status, ""))
+    if agent is not None:
+        rows = rows.filter(agent_name=agent)
+    if since is not None:
+        rows = rows.filter(created_at__gte=since)
+    if until is not None:
+        rows = rows.filter(created_at__lt=until)
+    return [run_view(row) for row in rows[:limit]]
+
+
+def list_events(*, scope: Scope, run_id: UUID, after: int = 0, limit: int = 200) -> list[EventView]:
+    """The journal in order, from the event after `after`."""
+    run = _readable(scope, run_id)
+    return _views(run, journal.read_events(run.id, after=after, limit=limit))
+
+
+def get_prompt(*, scope: Scope, run_id: UUID, seq: int) -> list[dict[str, Any]]:
+    """The messages that the model call journaled as `seq` was sent, in order."""
+    run = _readable(scope, run_id)
+    names: list[str] = []
+    for record in journal.read_events(run.id, limit=seq):
+        prompt = record.data.get("prompt")
+        if prompt is not None:
+            names = [*names[: prompt["keep"]], *prompt["add"]]
+        if record.seq == seq and prompt is not None:
+            contents = journal.read_blobs(run.organisation_id, sorted(set(names)))
+            return [contents[name] for name in names]
+    raise NotFound(f"Event {seq} of this run is no model call, so it has no prompt.")
+
+
+def get_trace(*, scope: Scope, trace_id: str) -> tuple[RunView, tuple[Span, ...]]:
+    """The run with this trace id, and its spans, read from the journal."""
+    try:
+        run = _readable(scope, UUID(hex=trace_id))
+    except ValueError:
+        raise NotFound(f"There is no trace {trace_id!r}: a trace id is 32 hex digits.") from None
+    view = run_view(run)
+    events = _views(run, journal.read_events(run.id))
+    recorded = governance.list_decisions(run_id=run.id)
+    return view, tracing.project(view, events, recorded)
+
+
+@lru_cache(maxsize=4096)
+def _version_of(run_id: UUID) -> UUID:
+    return Run.objects.values_list("agent_version_id", flat=True).get(id=run_id)
+
+
+def find_pinned_version(run_id: UUID) -> UUID | None:
+    """The agent version that the run is pinned to; it never changes."""
+    try:
+        return _version_of(run_id)
+    except Run.DoesNotExist:
+        return None
+
+
+def count_runs(*, status: RunStatus) -> int:
+    """How many runs of the installation are `status` now, for metrics."""
+    return Run.objects.filter(status=STORED_STATUS[status]).count()
+
+
+def _readable(scope: Scope, run_id: UUID) -> Run:
+    row = Run.objects.filter(id=run_id, project_id=scope.project_id).first()
+    if row is None or not (scope.run_id == run_id or _may_read(scope)):
+        raise NotFound(
+            f"There is no run {ids.encode(ids.Kind.RUN, run_id)} in this project that you may "
+            "read. GET /api/v1/runs lists those there are."
+        )
+    return row
+
+
+def _may_read(scope: Scope) -> bool:
+    """Asked as a batch of one, because that leaves no decision row: watching a run reads a lot."""
+    allowed = decisions.allowed_ids(scope=scope, action=Action.RUN_READ, kind=ResourceKind.PROJECT)
+    return scope.project_id in allowed
+
+
+def _views(run: Run, records: Iterable[Record]) -> list[EventView]:
+    records = list(records)
+    names = {name for r in records for name in drafts.blob_names(r.type, r.data)}
+    contents = journal.read_blobs(run.organisation_id, sorted(names))
+    return [
+        EventView(
+            seq=record.seq,
+            type=record.type,
+            step=record.step,
+            attempt=record.attempt,
+            started_at=record.started_at,
+            at=record.at,
+            data=_public(drafts.fill(record.type, record.data, contents)),
+        )
+        for record in records
+    ]
+
+
+def _public(data: dict[str, Any]) -> dict[str, Any]:
+    """Without what only the fold needs."""
+    return {key: value for key, value in data.items() if key not in {"prompt", "digest"}}

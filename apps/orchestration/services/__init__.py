@@ -1,0 +1,1 @@
+"""What can be done with runs: start, advance, control; and what keeps them alive."""

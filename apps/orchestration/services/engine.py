@@ -1,0 +1,190 @@
+"""Advances runs: claim, fold, decide, execute, record, until the run ends, waits or yields.
+
+Whatever happens to this process, the journal and the lease are enough for the next one.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from copy import copy
+from datetime import timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connections, transaction
+
+from apps.agents.services import loop
+from apps.agents.types import CallModel, CallTools, Fail, Finish, LoopDecision, Retrieve
+from apps.governance.services import approvals
+from apps.observability import metrics
+from apps.orchestration import activation as activations
+from apps.orchestration import drafts, journal, leases
+from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
+from apps.orchestration.records import Fenced, Letter
+from apps.orchestration.steps.calling import call_tools
+from apps.orchestration.steps.failing import Cancelled
+from apps.orchestration.steps.modelling import call_model
+from apps.orchestration.steps.retrieving import retrieve
+from apps.orchestration.types import RunStatus
+from octavo.kernel import ids, jobs, logs
+
+log = logging.getLogger(__name__)
+
+YIELD_AFTER_STEPS = 50
+YIELD_AFTER_SECONDS = 60.0
+_STUMBLE_DELAY = timedelta(seconds=2)
+
+
+class _Ended(Exception):
+    """The run has its final event."""
+
+
+def advance(*, run_id: str) -> None:
+    """Take the run as far as it goes now. A duplicate or late call finds nothing to claim."""
+    if leases.is_stopping():
+        jobs.enqueue("orchestration.advance", run_id=run_id)
+        return
+    claimed = journal.claim(run_id=UUID(run_id), owner=leases.OWNER)
+    if claimed is None:
+        return
+    run, head = claimed
+    bound = logs.bound(run_id=ids.encode(ids.Kind.RUN, run.id), trace_id=ids.trace_id(run.id))
+    with bound, leases.hold(run.id, head.fence) as lease:
+        try:
+            _drive(activations.load(run, head, lease))
+        except (_Ended, Parked):
+            return
+        except Fenced:
+            log.info("The lease was lost; another worker has the run.")
+        except Interrupted:
+            journal.release(run.id, head.fence)
+        except (OperationalError, InterfaceError):
+            _hand_back(run.id, head.fence)
+        except Exception as error:
+            log.exception("An activation failed")
+            reason = f"{type(error).__name__}: {error}. The worker's log has the details."
+            connections.close_all()
+            journal.stumble(run.id, head.fence, reason=reason, delay=_STUMBLE_DELAY)
+
+
+def _hand_back(run_id: UUID, fence: int) -> None:
+    """The database went away in the middle: no fault of the run, so no crash is counted."""
+    log.warning("The database went away; handing the run back.")
+    connections.close_all()
+    try:
+        with_patience(lambda: journal.release(run_id, fence))
+    except (OperationalError, InterfaceError):
+        log.warning("The database is still away; the run resumes when its lease has expired.")
+
+
+def _drive(activation: Activation) -> None:
+    """Step by step; hands the run back after a while, so that no run starves the others."""
+    deadline = time.monotonic() + YIELD_AFTER_SECONDS
+    for _ in range(YIELD_AFTER_STEPS):
+        _check_interrupted(activation)
+        _read_mail(activation)
+        _end_if_due(activation)
+        if _is_between_attempts(activation):
+            continue
+        try:
+            _execute(activation, loop.decide(activation.state.loop))
+        except Cancelled:
+            activation.head.cancel_requested = True
+        if time.monotonic() > deadline:
+            break
+    _end_if_due(activation)
+    journal.release(activation.run.id, activation.head.fence)
+
+
+def _check_interrupted(activation: Activation) -> None:
+    if activation.lease.lost:
+        raise Fenced
+    if leases.is_stopping():
+        raise Interrupted
+
+
+def _read_mail(activation: Activation) -> None:
+    """Journal what the mail says; approvals and timers speak for themselves when looked at."""
+    for letter in activation.read_mail():
+        if letter.kind == "effect":
+            _resolve_effect(activation, letter)
+        elif letter.kind == "cancel":
+            activation.head.cancel_requested = True
+
+
+def _resolve_effect(activation: Activation, letter: Letter) -> None:
+    step = letter.body["step"]
+    progress = activation.state.progress(step)
+    if not progress.doubted or progress.resolution is not None:
+        return
+    activation.record(
+        drafts.effect_resolved(
+            step,
+            outcome=letter.body["outcome"],
+            result=letter.body["result"],
+            by=letter.body["by"],
+            read_mail=letter.seq,
+        )
+    )
+
+
+def _end_if_due(activation: Activation) -> None:
+    run, head = activation.run, activation.head
+    if head.cancel_requested:
+        _finish(activation, RunStatus.CANCELLED)
+    if run.deadline_at is not None and head.now >= run.deadline_at:
+        detail = "The run reached its deadline. Raise limits.deadline_seconds, or ask for less."
+        _finish(activation, RunStatus.FAILED, error={"code": "deadline", "detail": detail})
+
+
+def _is_between_attempts(activation: Activation) -> bool:
+    """Between attempts nobody waits with the run in hand: parks it, unless there is new mail."""
+    state = activation.state
+    if state.retry_at is None or activation.head.now >= state.retry_at:
+        return False
+    step, progress = next(reversed(state.steps.items()))
+    name = f"{step}#{progress.attempt}"
+    activation.park(kind="timer", waits_for=name, until=state.retry_at, timer=name)
+    return True
+
+
+def _execute(activation: Activation, decision: LoopDecision) -> None:
+    match decision:
+        case Retrieve():
+            retrieve(activation, decision)
+        case CallModel():
+            call_model(activation, decision)
+        case CallTools():
+            call_tools(activation, decision)
+        case Finish():
+            output: dict[str, Any] = {
+                "text": decision.text,
+                "citations": list(decision.citations),
+            }
+            if decision.data is not None:
+                output["data"] = decision.data
+            _finish(activation, RunStatus.SUCCEEDED, output=output)
+        case Fail():
+            error = {"code": decision.code, "detail": decision.detail}
+            _finish(activation, RunStatus.FAILED, error=error)
+
+
+def _finish(
+    activation: Activation,
+    status: RunStatus,
+    *,
+    output: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> NoReturn:
+    """The final event and status together; what the run still asked for is asked no more."""
+    run, head = activation.run, activation.head
+
+    @transaction.atomic
+    def end() -> None:
+        journal.finish(run.id, copy(head), status=status, output=output, error=error)
+        if any(progress.approval for progress in activation.state.steps.values()):
+            approvals.cancel_pending(run_id=run.id)
+
+    with_patience(end)
+    metrics.count_finished_run(status=status)
+    raise _Ended

@@ -1,0 +1,139 @@
+"""Starting a run: its row, its first event and its job exist together, or none does."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+
+from apps.agents import selectors as agents
+from apps.agents.services import loop
+from apps.agents.types import AgentView
+from apps.governance.services import budgets, decisions
+from apps.governance.types import Action, BudgetScope, Period, Resource, ResourceKind
+from apps.model_registry import selectors as model_registry
+from apps.orchestration import journal, statements
+from apps.orchestration.models import Run
+from apps.orchestration.rows import run_view
+from apps.orchestration.types import RunView
+from octavo.kernel import audit, ids, jobs
+from octavo.kernel.errors import InvalidInput
+from octavo.kernel.scope import SYSTEM, Scope
+
+_MOST_INPUT_BYTES = 1_000_000
+_MOST_METADATA_BYTES = 16_000
+
+
+def start_run(
+    *,
+    scope: Scope,
+    agent: str,
+    input: str | dict[str, Any],
+    version: int | None = None,
+    budget_usd: Decimal | None = None,
+    session: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    traceparent: str = "",
+) -> RunView:
+    """Queue a run of the agent's newest version, or of the one asked for, and pin it to that.
+
+    Raises `NotFound` (agent, version), `InvalidInput` with paths, and `Forbidden`.
+    """
+    _check(input, budget_usd, metadata or {})
+    found = agents.get_agent(scope=scope, name=agent, version=version)
+    resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
+    decisions.check(scope=scope, action=Action.RUN_START, resource=resource)
+    route = model_registry.get_route(scope=scope, name=found.definition.route)
+    strategy = loop.resolve_strategy(found.definition, tier=route.tier)
+    run_id = ids.new()
+    row = {
+        "id": run_id,
+        "strategy": strategy.value,
+        "input": journal.as_json(input),
+        "session": session,
+        "metadata": journal.as_json(dict(metadata or {})),
+        "traceparent": traceparent,
+    }
+    _write(scope, found, row, input, budget_usd)
+    return run_view(Run.objects.get(id=run_id))
+
+
+def _check(
+    input: str | dict[str, Any], budget_usd: Decimal | None, metadata: Mapping[str, Any]
+) -> None:
+    errors = []
+    blank = not input.strip() if isinstance(input, str) else not input
+    if blank:
+        errors.append({"path": "/input", "detail": "say what the agent shall do."})
+    elif len(orjson.dumps(input)) > _MOST_INPUT_BYTES:
+        detail = f"use at most {_MOST_INPUT_BYTES} bytes; put long texts into a space."
+        errors.append({"path": "/input", "detail": detail})
+    if budget_usd is not None and budget_usd <= 0:
+        errors.append({"path": "/budget_usd", "detail": "use more than 0, or leave it out."})
+    if len(orjson.dumps(metadata)) > _MOST_METADATA_BYTES:
+        detail = f"use at most {_MOST_METADATA_BYTES} bytes."
+        errors.append({"path": "/metadata", "detail": detail})
+    if errors:
+        first = errors[0]
+        raise InvalidInput(
+            f"The run cannot start: {first['path'][1:]}: {first['detail']}", errors=errors
+        )
+
+
+@transaction.atomic
+def _write(
+    scope: Scope,
+    agent: AgentView,
+    row: Mapping[str, Any],
+    input: str | dict[str, Any],
+    budget_usd: Decimal | None,
+) -> None:
+    run_id: UUID = row["id"]
+    deadline = agent.definition.limits.deadline_seconds
+    inserted = journal.run_statement(
+        statements.INSERT_RUN,
+        **row,
+        organisation_id=scope.organisation_id,
+        team_id=scope.team_id,
+        project_id=scope.project_id,
+        agent_id=agent.id,
+        agent_name=agent.name,
+        agent_version_id=agents.get_version_id(agent_id=agent.id, version=agent.version),
+        version=agent.version,
+        deadline=None if deadline is None else timedelta(seconds=deadline),
+        started_by=scope.principal.name,
+        starter_id=scope.principal.id,
+    )
+    first = {
+        "agent": agent.name,
+        "version": agent.version,
+        "strategy": row["strategy"],
+        "input": input,
+    }
+    journal.run_statement(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
+    (deadline_at,) = inserted[0]
+    if deadline_at is not None:
+        journal.run_statement(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
+    jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    if budget_usd is not None:
+        _limit(scope, run_id, budget_usd)
+    audit.record(
+        scope=scope,
+        action=Action.RUN_START,
+        target=ids.encode(ids.Kind.RUN, run_id),
+        payload={"agent": agent.name, "version": agent.version},
+    )
+
+
+def _limit(scope: Scope, run_id: UUID, budget_usd: Decimal) -> None:
+    """Whoever may start a run may bound it, also without the right to manage budgets."""
+    budgets.set_limit(
+        scope=scope.acting_as(SYSTEM),
+        on=BudgetScope.RUN,
+        target_id=run_id,
+        period=Period.TOTAL,
+        limit_usd=budget_usd,
+    )

@@ -1,0 +1,54 @@
+"""What a worker does besides advancing runs, so that none is lost or forgotten.
+
+Each function is safe in any number of processes at once, and cheap when there is nothing to do.
+"""
+
+from apps.orchestration import inbox, leases, recovery
+from apps.orchestration.services import control
+from apps.orchestration.services.control import CANCEL_CHANNEL as CANCEL_CHANNEL
+
+_AT_ONCE = 10_000
+
+
+def heartbeat() -> int:
+    """Renew the leases of this process; call it every `heartbeat_seconds()`."""
+    return leases.heartbeat()
+
+
+def heartbeat_seconds() -> float:
+    return leases.heartbeat_seconds()
+
+
+def reap() -> int:
+    """Give runs whose worker died to the next one, or set them aside after three crashes."""
+    return recovery.reap()
+
+
+def remind() -> int:
+    """Send a second hint for runs that no worker took."""
+    return recovery.remind()
+
+
+def remind_all() -> int:
+    """Send hints for ready runs at once, because the broker is known to have lost its own."""
+    return recovery.remind(after_seconds=0, limit=_AT_ONCE)
+
+
+def fire_timers() -> int:
+    """Turn due timers into mail."""
+    return inbox.fire_timers()
+
+
+def redeliver_approvals() -> int:
+    """Wake runs whose approval was decided while nobody could be told."""
+    return control.redeliver_approvals()
+
+
+def stop() -> None:
+    """This process takes no more runs; live calls are cut off and their runs handed back."""
+    leases.stop()
+
+
+def count_held() -> int:
+    """Runs that this process still holds."""
+    return len(leases.held())

@@ -1,0 +1,206 @@
+"""Every statement that moves a run, in one place to be reviewed together.
+
+Invariants, kept by these statements and by nothing else:
+
+1. A run is written only by the holder of its fence, or while nobody holds it. Every statement of a
+   holder names `id`, `fence` and `status = 'running'`; no row back means: fenced, stop.
+2. `next_seq` moves by one with each event, in the same statement, and is compared first: the
+   journal has no gaps and no forks.
+3. A lease is taken by raising `fence`, so an old holder that wakes up finds no row.
+4. A run parks only if its inbox holds no mail it has not read (compare-and-set on `mail_seq`), and
+   mail wakes a run in the statement that delivers it. Both lock the run's row, so no mail is lost
+   between them. `woken` is set from the row being updated: a sub-select would read the snapshot.
+5. Times that two processes compare are the database's `now()`.
+
+Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
+"""
+
+INSERT_RUN = """
+INSERT INTO run (
+  id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, version,
+  strategy, root_id, parent_key, status, next_seq, deadline_at, input, started_by, starter_id,
+  session, metadata, traceparent)
+VALUES (
+  %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(agent_id)s, %(agent_name)s,
+  %(agent_version_id)s, %(version)s, %(strategy)s, %(id)s, '', 'ready', 2,
+  now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
+  %(session)s, %(metadata)s::jsonb, %(traceparent)s)
+RETURNING deadline_at
+"""
+
+INSERT_FIRST_EVENT = """
+INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
+VALUES (%(id)s, 1, 'run_started', '', 1, 0, now(), %(data)s::jsonb)
+"""
+
+CLAIM = """
+UPDATE run SET
+  status = 'running', fence = fence + 1, owner = %(owner)s, hints = 0, waiting_on = NULL,
+  lease_until = now() + make_interval(secs => %(lease)s),
+  started_at = coalesce(started_at, now()),
+  crashes = crashes + (status = 'running')::int
+WHERE id = %(id)s AND (
+  status = 'ready'
+  OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
+RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id,
+  strategy, input, fence, next_seq, read_seq, mail_seq, cancel_requested, deadline_at, now()
+"""
+
+# The blobs' rows are in the same statement: an event never names content that is not there.
+APPEND = """
+WITH moved AS (
+  UPDATE run SET
+    next_seq = next_seq + 1, crashes = 0,
+    lease_until = now() + make_interval(secs => %(lease)s),
+    read_seq = greatest(read_seq, %(read_seq)s),
+    steps = steps + %(steps)s,
+    input_tokens = input_tokens + %(input_tokens)s,
+    output_tokens = output_tokens + %(output_tokens)s,
+    cost_usd = cost_usd + %(cost_usd)s
+  WHERE id = %(id)s AND fence = %(fence)s AND status = 'running' AND next_seq = %(seq)s
+  RETURNING id, organisation_id, fence, cancel_requested, mail_seq
+), stored AS (
+  INSERT INTO run_blob (organisation_id, sha256, body)
+  SELECT moved.organisation_id, content.sha256, content.body
+  FROM moved, unnest(%(hashes)s::bytea[], %(bodies)s::bytea[]) AS content(sha256, body)
+  ON CONFLICT DO NOTHING
+), appended AS (
+  INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data,
+    input_tokens, output_tokens, cost_usd)
+  SELECT id, %(seq)s, %(type)s, %(step)s, %(attempt)s, fence,
+    now() - make_interval(secs => %(took)s), %(data)s::jsonb,
+    %(input_tokens)s, %(output_tokens)s, %(cost_usd)s
+  FROM moved
+)
+SELECT cancel_requested, mail_seq, now() FROM moved
+"""
+
+FINISH = """
+WITH moved AS (
+  UPDATE run SET
+    next_seq = next_seq + 1, status = %(status)s, owner = NULL, lease_until = NULL,
+    output = %(output)s::jsonb, error = %(error)s::jsonb, finished_at = now()
+  WHERE id = %(id)s AND fence = %(fence)s AND status = 'running' AND next_seq = %(seq)s
+  RETURNING id, fence
+)
+INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
+SELECT id, %(seq)s, %(type)s, '', 1, fence, now(), %(data)s::jsonb FROM moved
+RETURNING seq
+"""
+
+PARK = """
+UPDATE run SET
+  status = 'waiting', owner = NULL, lease_until = NULL, read_seq = %(mail_seq)s,
+  waiting_on = %(waiting_on)s::jsonb || jsonb_build_object('since', now())
+WHERE id = %(id)s AND fence = %(fence)s AND status = 'running' AND mail_seq = %(mail_seq)s
+RETURNING id
+"""
+
+# Gives a run back without counting a crash: it yields, or its worker stops.
+RELEASE = """
+UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, hinted_at = now()
+WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
+RETURNING id
+"""
+
+HOLDS = """
+SELECT id FROM run WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
+"""
+
+HEARTBEAT = """
+UPDATE run SET lease_until = now() + make_interval(secs => %(lease)s)
+FROM unnest(%(ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence)
+WHERE run.id = held.id AND run.fence = held.fence AND run.status = 'running'
+RETURNING run.id, run.cancel_requested
+"""
+
+READ_EVENTS = """
+SELECT seq, type, step, attempt, started_at, at, data, input_tokens, output_tokens, cost_usd
+FROM event WHERE run_id = %(id)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s
+"""
+
+READ_BLOBS = """
+SELECT sha256, body FROM run_blob
+WHERE organisation_id = %(organisation_id)s AND sha256 = ANY(%(hashes)s::bytea[])
+"""
+
+READ_MAIL = """
+SELECT seq, kind, body FROM mail WHERE run_id = %(id)s AND seq > %(after)s ORDER BY seq
+"""
+
+DELIVER = """
+WITH woken AS (
+  UPDATE run SET
+    mail_seq = mail_seq + 1,
+    woken = (status = 'waiting'),
+    hinted_at = CASE WHEN status = 'waiting' THEN now() ELSE hinted_at END,
+    status = CASE WHEN status = 'waiting' THEN 'ready' ELSE status END,
+    cancel_requested = cancel_requested OR %(kind)s = 'cancel'
+  WHERE id = %(id)s AND status IN ('ready', 'running', 'waiting')
+    AND NOT EXISTS (
+      SELECT FROM mail WHERE run_id = %(id)s AND dedupe_key = %(dedupe_key)s)
+  RETURNING id, mail_seq, woken
+), delivered AS (
+  INSERT INTO mail (run_id, seq, kind, body, dedupe_key)
+  SELECT id, mail_seq, %(kind)s, %(body)s::jsonb, %(dedupe_key)s FROM woken
+)
+SELECT woken FROM woken
+"""
+
+SET_TIMER = """
+INSERT INTO timer (run_id, key, fire_at)
+VALUES (%(id)s, %(key)s, %(fire_at)s) ON CONFLICT (run_id, key) DO NOTHING
+"""
+
+TAKE_DUE_TIMERS = """
+SELECT id, run_id, key FROM timer WHERE fired_at IS NULL AND fire_at <= now()
+ORDER BY fire_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+
+MARK_FIRED = "UPDATE timer SET fired_at = now() WHERE id = ANY(%(ids)s)"
+
+TAKE_EXPIRED = """
+SELECT id, crashes, next_seq, owner FROM run
+WHERE status = 'running' AND lease_until < now()
+ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+
+# The row is locked by TAKE_EXPIRED, or its fence is checked by the caller's own statement.
+REVIVE = """
+UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, crashes = crashes + 1,
+  hinted_at = now() + %(delay)s::interval
+WHERE id = ANY(%(ids)s) AND status = 'running'
+RETURNING id
+"""
+
+STUMBLE = """
+UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, crashes = crashes + 1,
+  hinted_at = now() + %(delay)s::interval
+WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
+  AND crashes + 1 < %(most_crashes)s
+RETURNING id
+"""
+
+QUARANTINE = """
+WITH moved AS (
+  UPDATE run SET
+    next_seq = next_seq + 1, fence = fence + 1, status = 'quarantined', owner = NULL,
+    lease_until = NULL, crashes = crashes + 1, error = %(error)s::jsonb, finished_at = now()
+  WHERE id = %(id)s AND status = 'running' AND (%(fence)s::bigint IS NULL OR fence = %(fence)s)
+  RETURNING id, fence, next_seq - 1 AS seq
+)
+INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
+SELECT id, seq, 'run_quarantined', '', 1, fence, now(), %(error)s::jsonb FROM moved
+RETURNING seq
+"""
+
+# Each unanswered hint doubles the wait for the next: a long queue is not made longer by doubt.
+TAKE_FORGOTTEN = """
+UPDATE run SET hinted_at = now(), hints = hints + 1
+WHERE id IN (
+  SELECT id FROM run
+  WHERE status = 'ready'
+    AND hinted_at < now() - make_interval(secs => %(after)s * power(2, least(hints, 5)))
+  ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id
+"""

@@ -1,0 +1,1 @@
+"""How each decision of the loop is carried out. A step records its result, or parks the run."""

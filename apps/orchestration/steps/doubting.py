@@ -1,0 +1,45 @@
+"""An unsafe call that was cut off may have happened: only a person's word lets it be repeated."""
+
+from functools import partial
+
+from apps.inference.types import ToolCall
+from apps.orchestration import drafts
+from apps.orchestration.activation import Activation
+from apps.orchestration.steps.answering import Made, idempotency_key, record_answer
+from apps.tools import services as tools
+from apps.tools.types import ToolResult, Trust
+
+HAPPENED = "happened"
+NOT_HAPPENED = "not_happened"
+
+
+def may_repeat(activation: Activation, step: str, call: ToolCall) -> bool:
+    """Whether a call whose intent is journaled but whose result is not may be made after all.
+
+    Only if a person said that it did not happen. If they said that it did, its result is recorded;
+    until they have said anything, the run is parked.
+    """
+    progress = activation.state.progress(step)
+    if progress.resolution is None:
+        _ask(activation, step, call)
+        return False
+    if progress.resolution["outcome"] == NOT_HAPPENED:
+        return True
+    text = progress.resolution["result"] or f"{call.name} was done. Its result is not known."
+    record_answer(
+        activation,
+        Made(step=step, call=call, arguments=call.arguments),
+        ToolResult(text=text, trust=Trust.UNTRUSTED),
+        also=partial(tools.finish_effect, run_id=activation.run.id, step=step),
+    )
+    return False
+
+
+def _ask(activation: Activation, step: str, call: ToolCall) -> None:
+    if not activation.state.progress(step).doubted:
+        key = idempotency_key(activation, step)
+        activation.record(
+            drafts.effect_unknown(step, tool=call.name, idempotency_key=key),
+            also=partial(tools.doubt_effect, run_id=activation.run.id, step=step),
+        )
+    activation.park(kind="effect", waits_for=step)

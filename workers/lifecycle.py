@@ -1,0 +1,42 @@
+"""Threads beside Celery: started when the worker is ready, stopped when it is told to go.
+
+On SIGTERM nothing new is claimed, live model calls are cut off and their runs handed back, so the
+process is gone in about a second; an unsafe tool call may finish first.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from celery.signals import worker_ready, worker_shutting_down
+
+from apps.orchestration.services import upkeep
+from workers import relay, schedules
+from workers.app import app
+
+log = logging.getLogger(__name__)
+
+RUNS_QUEUE = "runs"
+_stop = threading.Event()
+_wake = threading.Event()
+
+
+@worker_ready.connect(weak=False)
+def start_threads(sender: Any, **_: Any) -> None:
+    """Every worker relays; one that takes runs also keeps them."""
+    _start("octavo-relay", relay.run, app, _stop, _wake.set)
+    if RUNS_QUEUE in sender.app.amqp.queues.consume_from:
+        _start("octavo-heartbeat", schedules.beat, _stop, _wake)
+        _start("octavo-schedules", schedules.run, schedules.of_runs(), _stop)
+
+
+@worker_shutting_down.connect(weak=False)
+def stop_threads(**_: Any) -> None:
+    """Called in Celery's signal handler: only sets flags and wakes sleepers."""
+    upkeep.stop()
+    _stop.set()
+    _wake.set()
+
+
+def _start(name: str, target: Any, *arguments: Any) -> None:
+    threading.Thread(target=target, args=arguments, name=name, daemon=True).start()

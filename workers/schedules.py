@@ -1,0 +1,69 @@
+"""What recurs: leases are renewed, the dead are found, timers fire. Each duty stands alone.
+
+Every duty claims its rows by SKIP LOCKED, so all workers may run all of them.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from apps.governance.services import approvals, budgets
+from apps.orchestration.services import upkeep
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    name: str
+    perform: Callable[[], object]
+    every_seconds: float
+
+
+def of_runs() -> tuple[Duty, ...]:
+    """What a worker of the queue `runs` does beside them."""
+    return (
+        Duty(name="timers", perform=upkeep.fire_timers, every_seconds=1),
+        Duty(name="reaper", perform=upkeep.reap, every_seconds=2),
+        Duty(name="reminders", perform=upkeep.remind, every_seconds=3),
+        Duty(name="approvals", perform=approvals.expire_due, every_seconds=10),
+        Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
+        Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
+    )
+
+
+def run(duties: Sequence[Duty], stop: threading.Event) -> None:
+    """Perform each duty at its pace until `stop`; one that fails is logged and comes again."""
+    due = dict.fromkeys(range(len(duties)), time.monotonic())
+    while not stop.is_set():
+        for index, duty in enumerate(duties):
+            if time.monotonic() >= due[index]:
+                _perform(duty)
+                due[index] = time.monotonic() + duty.every_seconds
+        stop.wait(max(0.0, min(due.values()) - time.monotonic()))
+
+
+def beat(stop: threading.Event, wake: threading.Event) -> None:
+    """Renew the leases at their pace, and at once when `wake` is set."""
+    duty = Duty(
+        name="heartbeat", perform=upkeep.heartbeat, every_seconds=upkeep.heartbeat_seconds()
+    )
+    while not stop.is_set():
+        _perform(duty)
+        wake.wait(duty.every_seconds)
+        wake.clear()
+
+
+def _perform(duty: Duty) -> None:
+    try:
+        duty.perform()
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("Duty %s did not reach the database (%s).", duty.name, error)
+    except Exception:
+        log.exception("Duty %s failed", duty.name)
+    finally:
+        connections.close_all()

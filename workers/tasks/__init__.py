@@ -1,0 +1,1 @@
+"""One module a layer; each task is a job's registered name and the service it calls."""

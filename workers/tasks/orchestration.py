@@ -1,0 +1,14 @@
+"""Jobs of the runs queue. A lost or repeated message is harmless: the lease decides who works."""
+
+from apps.orchestration.services import control, engine
+from workers.app import app
+
+
+@app.task(name="orchestration.advance")
+def advance(run_id: str) -> None:
+    engine.advance(run_id=run_id)
+
+
+@app.task(name="orchestration.approval_decided")
+def approval_decided(approval_id: str, run_id: str) -> None:
+    control.on_approval_decided(approval_id=approval_id, run_id=run_id)
