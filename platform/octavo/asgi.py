@@ -5,6 +5,9 @@ The server's event loop is the process's I/O loop from the first request to the 
 
 import asyncio
 import os
+import signal
+import threading
+from types import FrameType
 from typing import Any
 
 from django.core.asgi import get_asgi_application
@@ -43,12 +46,28 @@ async def _lifespan(receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             io.use_loop(asyncio.get_running_loop())
+            _end_streams_on_stop(asyncio.get_running_loop())
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await live.close()
             await asyncio.to_thread(_close_pools)
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _end_streams_on_stop(loop: asyncio.AbstractEventLoop) -> None:
+    """Close open streams before the server, which would wait for each; viewers reconnect."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        server_handler = signal.getsignal(number)
+
+        def stop(received: int, frame: FrameType | None, then: Any = server_handler) -> None:
+            loop.call_soon_threadsafe(live.end_streams)
+            if callable(then):
+                then(received, frame)
+
+        signal.signal(number, stop)
 
 
 def _close_pools() -> None:

@@ -1,0 +1,61 @@
+"""Who calls: an API key as a bearer token, or the signed-in browser session. One rule for every
+inbound edge.
+"""
+
+from django.http import HttpRequest
+from django.middleware.csrf import CsrfViewMiddleware
+
+from apps.accounts import selectors as accounts
+from apps.accounts import services as accounts_services
+from octavo.kernel.errors import Forbidden, Unauthenticated
+from octavo.kernel.scope import Scope
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def authenticate(request: HttpRequest) -> Scope:
+    """The caller's scope. Raises `Unauthenticated`, or `Forbidden` when a session lacks its CSRF
+    token.
+
+    Synchronous: it reads the database.
+    """
+    header = request.headers.get("Authorization", "")
+    if header:
+        return accounts_services.authenticate_key(secret=_bearer(header))
+    scope = find_session_scope(request)
+    if scope is None:
+        raise Unauthenticated("No credential. Send `Authorization: Bearer oct_…` with an API key.")
+    if request.method not in _SAFE_METHODS:
+        _require_csrf(request)
+    return scope
+
+
+def find_session_scope(request: HttpRequest) -> Scope | None:
+    """The scope of the person signed in to the console, in their default project."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return None
+    return accounts.scope_for_user(user_id=user.pk)
+
+
+def _bearer(header: str) -> str:
+    kind, _, secret = header.partition(" ")
+    if kind.lower() != "bearer" or not secret.strip():
+        raise Unauthenticated("The Authorization header must read `Bearer oct_…`.")
+    return secret.strip()
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: HttpRequest, reason: str) -> str:
+        return reason
+
+
+def _require_csrf(request: HttpRequest) -> None:
+    check = _CsrfCheck(lambda _: None)  # type: ignore[arg-type]
+    check.process_request(request)
+    reason = check.process_view(request, None, (), {})  # type: ignore[arg-type]
+    if reason:
+        raise Forbidden(
+            f"{reason} A browser session must send its CSRF token in X-CSRFToken; programs send "
+            f"an API key."
+        )

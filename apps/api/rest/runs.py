@@ -1,0 +1,277 @@
+"""Runs: start, wait a little, read, follow, cancel. The run itself belongs to the workers."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api import live
+from apps.api.rest.base import ResourceView, idempotent
+from apps.api.rest.fields import (
+    AnyField,
+    IdField,
+    ObjectField,
+    StrictSerializer,
+    TimeField,
+    UsdField,
+)
+from apps.api.rest.paging import PageQuery, page
+from apps.api.rest.schema import listed
+from apps.orchestration import selectors
+from apps.orchestration.services import control, starting
+from apps.orchestration.types import EventType, EventView, RunStatus, RunView
+from octavo.kernel import ids
+from octavo.kernel.ids import Kind
+
+MAX_WAIT_SECONDS = 60
+_STATUSES = [str(status) for status in RunStatus]
+
+
+class RunBody(StrictSerializer):
+    agent = serializers.CharField(max_length=200)
+    input = AnyField(help_text="The question or task: a string, or an object.")
+    version = serializers.IntegerField(
+        min_value=1, max_value=2**31 - 1, allow_null=True, default=None
+    )
+    wait_seconds = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_WAIT_SECONDS,
+        default=0,
+        help_text="Answer when the run ends or waits for someone, at the latest after so long.",
+    )
+    budget_usd = UsdField(allow_null=True, default=None)
+    session = serializers.CharField(max_length=200, default="", allow_blank=True)
+    metadata = ObjectField(default=dict)
+
+    def validate_input(self, value: Any) -> Any:
+        if not isinstance(value, str | dict):
+            raise serializers.ValidationError("Expected a string or an object.")
+        if not value or (isinstance(value, str) and not value.strip()):
+            raise serializers.ValidationError("Must not be empty: it is what the agent works on.")
+        return value
+
+
+class UsageSerializer(serializers.Serializer[RunView]):
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    cost_usd = UsdField()
+
+
+class WaitingOnSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(["approval", "timer", "signal", "run", "input", "effect"])
+    id = serializers.CharField()
+    since = TimeField()
+    until = TimeField(allow_null=True)
+
+
+class RunSerializer(serializers.Serializer[RunView]):
+    """A run as it stands."""
+
+    id = IdField(Kind.RUN)
+    agent = serializers.CharField()
+    version = serializers.IntegerField()
+    status = serializers.ChoiceField(_STATUSES)
+    input = AnyField()
+    output = ObjectField(
+        allow_null=True,
+        help_text="`{text, citations: [{space, key, revision, chunk, start, end}], data?}`",
+    )
+    error = ObjectField(allow_null=True, help_text="`{code, detail}` of a failed run.")
+    waiting_on = WaitingOnSerializer(allow_null=True)
+    steps = serializers.IntegerField()
+    usage = UsageSerializer(source="*")
+    trace_id = serializers.CharField()
+    parent = IdField(Kind.RUN, allow_null=True)  # type: ignore[assignment]
+    forked_from = ObjectField(default=None, allow_null=True, help_text="`{run, step}` of a fork.")
+    started_by = serializers.CharField()
+    session = serializers.CharField()
+    metadata = ObjectField()
+    created_at = TimeField()
+    started_at = TimeField(allow_null=True)
+    finished_at = TimeField(allow_null=True)
+
+
+class EventSerializer(serializers.Serializer[EventView]):
+    """One journal event."""
+
+    seq = serializers.IntegerField()
+    type = serializers.ChoiceField([str(kind) for kind in EventType])
+    at = TimeField()
+    started_at = TimeField()
+    step = serializers.CharField()
+    attempt = serializers.IntegerField()
+    data = ObjectField()  # type: ignore[assignment]
+
+
+class RunsQuery(PageQuery):
+    status = serializers.ChoiceField(_STATUSES, required=False)
+    agent = serializers.CharField(max_length=200, required=False)
+    since = TimeField(required=False)
+    until = TimeField(required=False)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        fields["from"], fields["to"] = fields.pop("since"), fields.pop("until")
+        return fields
+
+
+class JournalQuery(StrictSerializer):
+    after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    limit = serializers.IntegerField(min_value=1, max_value=200, default=200)
+
+
+class RunsView(ResourceView):
+    tag = "runs"
+
+    @extend_schema(
+        operation_id="start_run",
+        summary="Start a run",
+        request=RunBody,
+        responses={201: RunSerializer},
+        examples=[
+            OpenApiExample(
+                "Ask the guide and wait",
+                {
+                    "agent": "guide",
+                    "input": "How do I add my own files to a space?",
+                    "wait_seconds": 60,
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        response = self._start(request)
+        wait = self.checked(RunBody)["wait_seconds"]
+        if wait and response.status_code == 201:
+            run_id = ids.decode(Kind.RUN, response.data["id"])
+            response.data = RunSerializer(self._settled(run_id, wait)).data
+        return response
+
+    @idempotent
+    def _start(self, request: Request) -> Response:
+        body = self.checked(RunBody)
+        run = starting.start_run(
+            scope=self.scope,
+            agent=body["agent"],
+            input=body["input"],
+            version=body["version"],
+            budget_usd=body["budget_usd"],
+            session=body["session"],
+            metadata=body["metadata"],
+        )
+        return self.shaped(RunSerializer, run, status=201)
+
+    def _settled(self, run_id: UUID, seconds: int) -> RunView:
+        live.wait(run_id, lambda: _is_settled(self._run(run_id)), seconds=seconds)
+        return self._run(run_id)
+
+    def _run(self, run_id: UUID) -> RunView:
+        return selectors.get_run(scope=self.scope, run_id=run_id)
+
+    @extend_schema(
+        operation_id="list_runs",
+        summary="List runs, newest first",
+        parameters=[RunsQuery],
+        responses=listed(RunSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        query = self.query(RunsQuery)
+        status = query.get("status")
+        return page(
+            lambda limit, before: selectors.list_runs(
+                scope=self.scope,
+                limit=limit,
+                before=before,
+                status=RunStatus(status) if status else None,
+                agent=query.get("agent"),
+                since=query.get("from"),
+                until=query.get("to"),
+            ),
+            query=query,
+            serializer=RunSerializer,
+        )
+
+
+def _is_settled(run: RunView) -> bool:
+    """Over, or waiting for someone: no worker will move it soon."""
+    waits = run.waiting_on is not None and run.waiting_on.kind not in {"timer", "run"}
+    return run.status.is_final or (run.status is RunStatus.WAITING and waits)
+
+
+class RunDetailView(ResourceView):
+    tag = "runs"
+
+    @extend_schema(operation_id="get_run", summary="Read a run", responses=RunSerializer)
+    def get(self, request: Request, run_id: str) -> Response:
+        run = selectors.get_run(scope=self.scope, run_id=ids.decode(Kind.RUN, run_id))
+        return self.shaped(RunSerializer, run)
+
+
+class RunJournalView(ResourceView):
+    tag = "runs"
+
+    @extend_schema(
+        operation_id="list_run_journal",
+        summary="Read a run's journal, oldest first",
+        parameters=[JournalQuery],
+        responses=listed(EventSerializer),
+    )
+    def get(self, request: Request, run_id: str) -> Response:
+        query = self.query(JournalQuery)
+        events = selectors.list_events(
+            scope=self.scope,
+            run_id=ids.decode(Kind.RUN, run_id),
+            after=query["after"],
+            limit=query["limit"] + 1,
+        )
+        items = events[: query["limit"]]
+        following = str(items[-1].seq) if len(events) > len(items) else None
+        return self.listed(EventSerializer, items, next_cursor=following)
+
+
+class RunCancelView(ResourceView):
+    tag = "runs"
+
+    @extend_schema(
+        operation_id="cancel_run", summary="Cancel a run", request=None, responses=RunSerializer
+    )
+    @idempotent
+    def post(self, request: Request, run_id: str) -> Response:
+        run = control.cancel_run(scope=self.scope, run_id=ids.decode(Kind.RUN, run_id))
+        return self.shaped(RunSerializer, run)
+
+
+class EffectBody(StrictSerializer):
+    outcome = serializers.ChoiceField(["happened", "not_happened"])
+    result = serializers.CharField(
+        max_length=100_000,
+        default="",
+        allow_blank=True,
+        help_text="What the agent should read as the result of a call that happened.",
+    )
+
+
+class RunEffectView(ResourceView):
+    tag = "runs"
+
+    @extend_schema(
+        operation_id="resolve_effect",
+        summary="Say whether an unsafe call happened before its worker died",
+        request=EffectBody,
+        responses=RunSerializer,
+    )
+    @idempotent
+    def post(self, request: Request, run_id: str, step: str) -> Response:
+        body = self.checked(EffectBody)
+        run = control.resolve_effect(
+            scope=self.scope,
+            run_id=ids.decode(Kind.RUN, run_id),
+            step=step,
+            outcome=body["outcome"],
+            result=body["result"],
+        )
+        return self.shaped(RunSerializer, run)

@@ -1,0 +1,80 @@
+"""Search over spaces, every hit with the place it came from."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.rest.base import ResourceView
+from apps.api.rest.fields import ObjectField, StrictSerializer
+from apps.context.services import searching
+from apps.context.types import SearchHit, SearchMode
+
+
+class SearchBody(StrictSerializer):
+    query = serializers.CharField(max_length=4000)
+    spaces = serializers.ListField(
+        child=serializers.CharField(max_length=200), min_length=1, max_length=50
+    )
+    k = serializers.IntegerField(min_value=1, max_value=100, default=10)
+    mode = serializers.ChoiceField([str(m) for m in SearchMode], default=str(SearchMode.HYBRID))
+
+
+class CitationSerializer(serializers.Serializer[Any]):
+    """Characters `start` to `end` of that revision's text."""
+
+    space = serializers.CharField()
+    key = serializers.CharField()
+    revision = serializers.IntegerField()
+    chunk = serializers.IntegerField()
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+
+
+class HitSerializer(serializers.Serializer[SearchHit]):
+    space = serializers.CharField(source="citation.space")
+    key = serializers.CharField(source="citation.key")
+    revision = serializers.IntegerField(source="citation.revision")
+    chunk = serializers.IntegerField(source="citation.chunk")
+    text = serializers.CharField()
+    score = serializers.FloatField(help_text="0 to 1, comparable within one search only.")
+    citation = CitationSerializer()
+    metadata = ObjectField()
+    trust = serializers.CharField()
+
+
+class SearchResultSerializer(serializers.Serializer[Any]):
+    results = HitSerializer(many=True, source="hits")
+    as_of = serializers.DictField(
+        child=serializers.IntegerField(), help_text="The sequence number of each searched space."
+    )
+
+
+class SearchView(ResourceView):
+    tag = "context"
+
+    @extend_schema(
+        operation_id="search_context",
+        summary="Search spaces",
+        request=SearchBody,
+        responses=SearchResultSerializer,
+        examples=[
+            OpenApiExample(
+                "Ask the handbook",
+                {"query": "add my own files", "spaces": ["handbook"], "k": 5},
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        body = self.checked(SearchBody)
+        found = searching.search(
+            scope=self.scope,
+            query=body["query"],
+            spaces=body["spaces"],
+            limit=body["k"],
+            mode=SearchMode(body["mode"]),
+        )
+        return self.shaped(SearchResultSerializer, found)

@@ -1,0 +1,65 @@
+"""`/api/v1`: one line for each resource, in the order of the documentation."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+from apps.api import problems
+from apps.api.rest import (
+    agents,
+    approvals,
+    decisions,
+    docs,
+    events,
+    keys,
+    models,
+    runs,
+    search,
+    spaces,
+    tools,
+    traces,
+)
+
+
+@csrf_exempt
+def unknown(request: HttpRequest, **_: Any) -> HttpResponse:
+    return problems.not_found(request).response()
+
+
+urlpatterns = [
+    path("openapi.json", docs.openapi),
+    path("docs", docs.docs_page),
+    path("agents", agents.AgentsView.as_view()),
+    path("agents/<str:name>", agents.AgentDetailView.as_view()),
+    path("agents/<str:name>/versions", agents.AgentVersionsView.as_view()),
+    path("runs", runs.RunsView.as_view()),
+    path("runs/<str:run_id>", runs.RunDetailView.as_view()),
+    path("runs/<str:run_id>/journal", runs.RunJournalView.as_view()),
+    path("runs/<str:run_id>/events", events.stream_events),
+    path("runs/<str:run_id>/cancel", runs.RunCancelView.as_view()),
+    path("runs/<str:run_id>/effects/<path:step>/resolve", runs.RunEffectView.as_view()),
+    path("traces/<str:trace_id>", traces.TraceView.as_view()),
+    path("tools", tools.ToolsView.as_view()),
+    path("spaces", spaces.SpacesView.as_view()),
+    path("spaces/<str:space>", spaces.SpaceDetailView.as_view()),
+    path("spaces/<str:space>/ingest", spaces.IngestView.as_view()),
+    path("spaces/<str:space>/entries", spaces.EntriesView.as_view()),
+    path("spaces/<str:space>/entries/<path:key>/history", spaces.EntryHistoryView.as_view()),
+    path("spaces/<str:space>/entries/<path:key>", spaces.EntryDetailView.as_view()),
+    path("jobs/<str:job_id>", spaces.JobView.as_view()),
+    path("context/search", search.SearchView.as_view()),
+    path("approvals", approvals.ApprovalsView.as_view()),
+    path("approvals/<str:approval_id>", approvals.ApprovalDetailView.as_view()),
+    path("approvals/<str:approval_id>/decide", approvals.ApprovalDecisionView.as_view()),
+    path("decisions", decisions.DecisionsView.as_view()),
+    path("audit/verify", decisions.AuditVerificationView.as_view()),
+    path("keys", keys.KeysView.as_view()),
+    path("keys/<str:key_id>", keys.KeyDetailView.as_view()),
+    path("services", keys.ServicesView.as_view()),
+    path("models", models.ModelsView.as_view()),
+    path("models/providers", models.ProvidersView.as_view()),
+    path("models/routes", models.RoutesView.as_view()),
+    path("<path:rest>", unknown),
+]

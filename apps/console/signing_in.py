@@ -1,0 +1,70 @@
+"""Signing in with a password or a one-time link, and out. A session begins only here."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import auth
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.accounts import services
+from octavo.kernel.errors import OctavoError
+
+_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def password_form(request: HttpRequest) -> HttpResponse:
+    """The form; a wrong password and an unknown address look the same."""
+    target = _target(request)
+    if request.method == "GET":
+        return render(request, "console/login.html", {"next": target})
+    email = request.POST.get("email", "").strip().lower()
+    user: Any = auth.authenticate(
+        request, username=email, password=request.POST.get("password", "")
+    )
+    if user is None:
+        refusal = "The address or the password is wrong."
+        page = {"next": target, "email": email, "refusal": refusal}
+        return render(request, "console/login.html", page, status=422)
+    auth.login(request, user)
+    return redirect(target)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def link(request: HttpRequest, token: str) -> HttpResponse:
+    """A one-time link. It takes a press of a button: mail scanners and previews follow links
+    too.
+    """
+    if request.method == "GET":
+        return render(request, "console/link.html", {"token": token})
+    try:
+        user_id = services.redeem_login_link(token=token)
+    except OctavoError as refusal:
+        page = {"next": "/", "refusal": refusal.detail}
+        return render(request, "console/login.html", page, status=refusal.status)
+    auth.login(request, _user(user_id), backend=_BACKEND)
+    return redirect("/")
+
+
+def _user(user_id: UUID) -> Any:
+    return get_user_model()._default_manager.get(pk=user_id)
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    auth.logout(request)
+    return redirect("/login")
+
+
+def _target(request: HttpRequest) -> str:
+    """Where to go after signing in: a path of ours, never another site."""
+    wanted = request.POST.get("next") or request.GET.get("next") or "/"
+    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    return wanted if is_ours and wanted.startswith("/") else "/"
