@@ -1,0 +1,99 @@
+"""Entries are written with a reason, found, read as they stood, and deleted."""
+
+from typing import Any
+
+import pytest
+
+TEXT = "Refunds over $100 need a second pair of eyes. Smaller ones do not."
+
+
+@pytest.fixture
+def space(api: Any, models: Any) -> str:
+    created = api.post("spaces", {"name": "rules"})
+    assert created.status == 201, created.body
+    assert created.body["id"].startswith("spc_")
+    return "rules"
+
+
+def write(api: Any, content: str, **more: Any) -> Any:
+    return api.put(
+        "spaces/rules/entries/docs/refunds.md", {"content": content, "why": "test", **more}
+    )
+
+
+def test_an_entry_is_written_read_and_revised(api: Any, space: str) -> None:
+    first = write(api, TEXT)
+    assert first.status == 200, first.body
+    assert first.body["entry"].startswith("ent_")
+    assert first.body["revision"] == 1
+    assert write(api, TEXT).body["changed"] is False
+    second = write(api, TEXT + " Since May.").body
+    assert second["revision"] == 2
+    path = "spaces/rules/entries/docs/refunds.md"
+    assert api.get(path).body["content"].endswith("Since May.")
+    assert api.get(f"{path}?as_of={first.body['seq']}").body["content"] == TEXT
+    history = api.get(f"{path}/history").body["items"]
+    assert [revision["revision"] for revision in history] == [2, 1]
+    assert history[0]["why"] == "test"
+
+
+def test_a_stale_write_is_a_conflict_that_shows_the_head(api: Any, space: str) -> None:
+    write(api, TEXT)
+    write(api, "Newer.")
+    problem = write(api, "Older.", base_rev=1).problem()
+    assert problem["status"] == 409
+    assert problem["head"]
+
+
+def test_search_finds_the_place(api: Any, space: str) -> None:
+    write(api, TEXT)
+    answer = api.post("context/search", {"query": "refunds", "spaces": ["rules"], "k": 3})
+    assert answer.status == 200, answer.body
+    hit = answer.body["results"][0]
+    assert (hit["space"], hit["key"], hit["revision"]) == ("rules", "docs/refunds.md", 1)
+    assert TEXT[hit["citation"]["start"] : hit["citation"]["end"]] == hit["text"]
+    assert answer.body["as_of"] == {"rules": api.get("spaces/rules").body["seq"]}
+
+
+def test_entries_are_listed_and_deleted(api: Any, space: str) -> None:
+    write(api, TEXT)
+    api.put("spaces/rules/entries/other", {"content": "Other.", "why": "test"})
+    listed = [item["key"] for item in api.get("spaces/rules/entries").body["items"]]
+    assert listed == ["other", "docs/refunds.md"]
+    assert len(api.get("spaces/rules/entries?prefix=docs/").body["items"]) == 1
+    assert api.delete("spaces/rules/entries/other").status == 204
+    assert api.get("spaces/rules/entries/other").problem()["status"] == 404
+    assert api.delete("spaces/rules/entries/docs/refunds.md?erase=true&why=law").status == 204
+    assert api.get("spaces/rules/entries/docs/refunds.md/history").problem()["status"] == 404
+
+
+def test_uploaded_files_keep_the_paths_they_are_given(api: Any, space: str) -> None:
+    from apps.context.services import ingestion
+    from octavo.kernel import ids
+
+    started = api.upload(
+        "spaces/rules/ingest", [("a.md", b"First file."), ("a.md", b"Second.")], path=["x/a", "y/a"]
+    )
+    assert started.status == 202, started.body
+    job = started.body["job"]
+    assert (job["total"], job["done"]) == (2, 0)
+    ingestion.run_job(job_id=str(ids.decode(ids.Kind.JOB, job["id"])))
+    keys = {item["key"] for item in api.get("spaces/rules/entries").body["items"]}
+    assert keys == {"x/a", "y/a"}
+    assert api.get(f"jobs/{job['id']}").body["done"] == 2
+
+
+def test_an_upload_without_files_is_refused(api: Any, space: str) -> None:
+    assert api.upload("spaces/rules/ingest", []).problem()["status"] == 422
+    one = [("a.md", b"x")]
+    assert api.upload("spaces/rules/ingest", one, path=["a", "b"]).problem()["status"] == 422
+
+
+def test_an_embedding_server_that_is_down_is_named(api: Any, space: str) -> None:
+    api.post("models/providers", {"name": "dead", "kind": "vllm", "base_url": "http://127.0.0.1:9"})
+    target = {"provider": "dead", "model": "none"}
+    api.post("models/routes", {"name": "embedding", "kind": "embedding", "targets": [target]})
+    problem = write(api, TEXT).problem()
+    assert problem["status"] in {502, 503}
+    assert "dead" in problem["detail"]
+    assert api.get("spaces/rules/entries").body["items"] == []
