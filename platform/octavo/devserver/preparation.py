@@ -66,7 +66,7 @@ def prepare_data_folder(folder: Path) -> None:
 
 
 def empty_metrics_folder(data_dir: Path) -> Path:
-    """Where the processes of this start add up their counters: what an earlier start left is gone."""
+    """Where this start's processes add up their counters; those of an earlier start are gone."""
     folder = (data_dir / "metrics").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

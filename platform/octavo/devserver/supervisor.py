@@ -5,7 +5,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -81,9 +81,11 @@ class Supervisor:
         self._start_servers()
         environment = child_environment(self._settings())
         await asyncio.gather(self._fetch_models(environment), self._migrate(environment))
-        self._start_children(environment)
+        self._start_children(self._behind_the_web(), environment)
         await self._wait_for_model_server()
         bootstrap = await self._bootstrap(environment)
+        # Last, so that whoever gets an answer finds the project, its key and its handbook complete.
+        self._start_children([self._web()], environment)
         await self._wait_for_web()
         self._log.say("octavo", f"ready after {time.monotonic() - began:.1f} s")
         print_welcome(
@@ -153,7 +155,7 @@ class Supervisor:
                     return found
         raise StartError("`manage.py bootstrap --json` printed no JSON object.")
 
-    def _start_children(self, environment: Mapping[str, str]) -> None:
+    def _behind_the_web(self) -> list[ChildPlan]:
         threads = settings.WORKER_THREADS
         plans = [
             ChildPlan(
@@ -166,17 +168,20 @@ class Supervisor:
                 command=worker_command(name="ingest", queues="ingest", threads=_INGEST_THREADS),
                 grace=25.0,
             ),
-            ChildPlan(
-                name="web",
-                command=web_command(host=settings.HOST, port=settings.PORT),
-                grace=8.0,
-            ),
         ]
         if self._model_port:
             plan = ChildPlan(name="model", command=model_command(port=self._model_port), grace=5.0)
             plans.insert(0, plan)
-        self._children = [Child(plan, environment, self._log) for plan in plans]
-        for child in self._children:
+        return plans
+
+    def _web(self) -> ChildPlan:
+        command = web_command(host=settings.HOST, port=settings.PORT)
+        return ChildPlan(name="web", command=command, grace=8.0)
+
+    def _start_children(self, plans: Sequence[ChildPlan], environment: Mapping[str, str]) -> None:
+        for plan in plans:
+            child = Child(plan, environment, self._log)
+            self._children.append(child)
             child.start()
 
     async def _wait_for_model_server(self) -> None:

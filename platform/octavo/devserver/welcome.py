@@ -57,7 +57,7 @@ def _commands(url: str, key: str | None) -> list[str]:
     return [
         f"curl -s {url}/api/v1/runs -H 'Authorization: Bearer {key or '$OCTAVO_API_KEY'}' \\",
         "  -H 'Content-Type: application/json' \\",
-        '  -d \'{"agent": "guide", "input": "What is Octavo?", "wait_seconds": 30}\'',
+        '  -d \'{"agent": "guide", "input": "How do I add my own files?", "wait_seconds": 60}\'',
         '.venv/bin/python manage.py run guide "What survives a killed process?"',
         ".venv/bin/python manage.py context add notes ./a-folder-of-yours",
     ]
