@@ -25,7 +25,6 @@ from django.http.multipartparser import MultiPartParserError
 
 from octavo.kernel import ids
 from octavo.kernel.errors import (
-    Forbidden,
     InvalidInput,
     NotFound,
     OctavoError,
@@ -135,13 +134,4 @@ def _unforeseen(error: BaseException) -> Problem:
 def not_found(request: HttpRequest) -> Problem:
     return of_error(
         NotFound(f"There is nothing at {request.path}. See /api/v1/docs for what there is.")
-    )
-
-
-def csrf_refused(reason: str) -> Problem:
-    return of_error(
-        Forbidden(
-            f"{reason} A browser session must send its CSRF token in X-CSRFToken; a program "
-            f"sends an API key."
-        )
     )

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from apps.api import problems
 from apps.api.rest.codec import escape
-from octavo.kernel.errors import InvalidInput, OctavoError, Unauthenticated
+from octavo.kernel.errors import Forbidden, InvalidInput, OctavoError, Unauthenticated
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response:
@@ -30,7 +30,7 @@ def _problem(error: Exception, context: dict[str, Any]) -> problems.Problem:
     if isinstance(error, Http404):
         return problems.not_found(context["request"])
     if isinstance(error, PermissionDenied):
-        return problems.csrf_refused(str(error))
+        return problems.of_error(Forbidden(str(error) or "Refused."))
     if isinstance(error, exceptions.ValidationError):
         return problems.of_error(invalid_input(error))
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):

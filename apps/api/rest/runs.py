@@ -1,5 +1,6 @@
 """Runs: start, wait a little, read, follow, cancel. The run itself belongs to the workers."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from octavo.kernel import ids
 from octavo.kernel.ids import Kind
 
 MAX_WAIT_SECONDS = 60
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _STATUSES = [str(status) for status in RunStatus]
 
 
@@ -162,6 +164,7 @@ class RunsView(ResourceView):
             budget_usd=body["budget_usd"],
             session=body["session"],
             metadata=body["metadata"],
+            traceparent=_traceparent(request),
         )
         return self.shaped(RunSerializer, run, status=201)
 
@@ -194,6 +197,12 @@ class RunsView(ResourceView):
             query=query,
             serializer=RunSerializer,
         )
+
+
+def _traceparent(request: Request) -> str:
+    """The caller's W3C trace context, to link the run to it; "" without a valid one."""
+    given: str = request.headers.get("traceparent", "")
+    return given if _TRACEPARENT.fullmatch(given) else ""
 
 
 def _is_settled(run: RunView) -> bool:

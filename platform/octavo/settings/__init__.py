@@ -115,7 +115,6 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "apps.api.rest.errors.problem_response",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
-    "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Octavo",
