@@ -52,6 +52,11 @@ def list_runs(
     return [run_view(row) for row in rows[:limit]]
 
 
+def count_ready() -> int:
+    """How many runs of the installation wait for a worker now."""
+    return Run.objects.filter(status="ready").count()
+
+
 def list_events(*, scope: Scope, run_id: UUID, after: int = 0, limit: int = 200) -> list[EventView]:
     """The journal in order, from the event after `after`."""
     run = _readable(scope, run_id)

@@ -6,6 +6,7 @@ import orjson
 from django.db import connection, transaction
 
 from octavo.kernel import redis
+from octavo.kernel.models import Outbox
 
 PING_CHANNEL = "octavo:outbox"
 Argument = str | int
@@ -30,3 +31,8 @@ def enqueue(name: str, *, delay: timedelta = timedelta(0), **arguments: Argument
 def ping() -> None:
     """Wake the relays now instead of at their next poll. Call after commit."""
     redis.publish(PING_CHANNEL, b"1")
+
+
+def count_waiting() -> int:
+    """How many promised jobs of the installation are not published yet."""
+    return Outbox.objects.count()

@@ -22,7 +22,7 @@ def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
         name: str(options.pop(key, "") or "") for key, name in _DJANGO_KEYS.items()
     }
     if pool_size:
-        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 30, "max_idle": 120}
+        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10, "max_idle": 120}
     return database | {
         "ENGINE": "django.db.backends.postgresql",
         "OPTIONS": options,
