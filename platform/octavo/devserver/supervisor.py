@@ -5,7 +5,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -80,13 +80,14 @@ class Supervisor:
         began = time.monotonic()
         self._start_servers()
         environment = child_environment(self._settings())
-        await asyncio.gather(self._fetch_models(environment), self._migrate(environment))
-        self._start_children(self._behind_the_web(), environment)
+        await asyncio.gather(self._start_model_server(environment), self._migrate(environment))
+        self._start_child(self._worker(), environment)
         await self._wait_for_model_server()
         bootstrap = await self._bootstrap(environment)
-        # Last, so that whoever gets an answer finds the project, its key and its handbook complete.
-        self._start_children([self._web()], environment)
+        # Not before: whoever gets an answer finds the project, its key and its handbook complete.
+        self._start_child(self._web(), environment)
         await self._wait_for_web()
+        self._start_child(self._ingest_worker(), environment)
         self._log.say("octavo", f"ready after {time.monotonic() - began:.1f} s")
         print_welcome(
             sys.stdout, url=settings.PUBLIC_URL, bootstrap=bootstrap, problems=self._problems
@@ -127,8 +128,6 @@ class Supervisor:
 
     async def _fetch_models(self, environment: Mapping[str, str]) -> None:
         """What is missing is said in the welcome: the platform starts without it."""
-        if not self._model_port:
-            return
         chosen = settings.MODEL_URL or settings.BUILTIN_MODEL
         elsewhere = chosen or any(name in self._given for name in _HOSTED)
         options = ("--tokenizer-only",) if elsewhere else ()
@@ -155,34 +154,29 @@ class Supervisor:
                     return found
         raise StartError("`manage.py bootstrap --json` printed no JSON object.")
 
-    def _behind_the_web(self) -> list[ChildPlan]:
-        threads = settings.WORKER_THREADS
-        plans = [
-            ChildPlan(
-                name="worker",
-                command=worker_command(name="runs", queues="runs,control", threads=threads),
-                grace=25.0,
-            ),
-            ChildPlan(
-                name="ingest",
-                command=worker_command(name="ingest", queues="ingest", threads=_INGEST_THREADS),
-                grace=25.0,
-            ),
-        ]
+    async def _start_model_server(self, environment: Mapping[str, str]) -> None:
         if self._model_port:
-            plan = ChildPlan(name="model", command=model_command(port=self._model_port), grace=5.0)
-            plans.insert(0, plan)
-        return plans
+            await self._fetch_models(environment)
+            command = model_command(port=self._model_port)
+            self._start_child(ChildPlan(name="model", command=command, grace=5.0), environment)
+
+    def _worker(self) -> ChildPlan:
+        threads = settings.WORKER_THREADS
+        command = worker_command(name="runs", queues="runs,control", threads=threads)
+        return ChildPlan(name="worker", command=command, grace=25.0)
+
+    def _ingest_worker(self) -> ChildPlan:
+        command = worker_command(name="ingest", queues="ingest", threads=_INGEST_THREADS)
+        return ChildPlan(name="ingest", command=command, grace=25.0)
 
     def _web(self) -> ChildPlan:
         command = web_command(host=settings.HOST, port=settings.PORT)
         return ChildPlan(name="web", command=command, grace=8.0)
 
-    def _start_children(self, plans: Sequence[ChildPlan], environment: Mapping[str, str]) -> None:
-        for plan in plans:
-            child = Child(plan, environment, self._log)
-            self._children.append(child)
-            child.start()
+    def _start_child(self, plan: ChildPlan, environment: Mapping[str, str]) -> None:
+        child = Child(plan, environment, self._log)
+        self._children.append(child)
+        child.start()
 
     async def _wait_for_model_server(self) -> None:
         if not self._model_port:
