@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import batched
 from uuid import UUID
 
 from django.db import connection
@@ -14,6 +15,7 @@ from octavo.kernel.scope import SYSTEM, PrincipalKind, Scope
 ROUTE = "embedding"
 BATCH = 64
 TIMEOUT = 120.0
+_ATTEMPTS = 3
 
 _KNOWN = """
 SELECT hash FROM embedding WHERE organisation_id = %s AND model_id = %s AND hash = ANY(%s)
@@ -27,15 +29,12 @@ ON CONFLICT DO NOTHING
 """
 
 
-_ATTEMPTS = 3
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
-    """Every text asked for now has a vector of `model_id`; `computed` of them are new."""
+    """Every text asked for now has a vector of `model_id`; those of `fresh` are new."""
 
     model_id: UUID
-    computed: int
+    fresh: frozenset[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +61,13 @@ def active_model(*, scope: Scope) -> UUID:
 
 def ensure(*, scope: Scope, texts: Mapping[bytes, str], step: str = "") -> Embedded:
     """Embed what is not yet embedded of `texts` (by blob hash) and keep it."""
-    model_id, computed = active_model(scope=scope), 0
+    model_id, fresh = active_model(scope=scope), set[bytes]()
     for _ in range(_ATTEMPTS):
-        answered, fresh = _embed_missing(scope, model_id, texts, step)
-        computed += fresh
+        missing = _missing(scope, model_id, list(texts))
+        fresh.update(missing)
+        answered = _embed(scope, model_id, {key: texts[key] for key in missing}, step)
         if answered == model_id:
-            return Embedded(model_id=model_id, computed=computed)
+            return Embedded(model_id=model_id, fresh=frozenset(fresh))
         model_id = answered  # a fallback of the route answered: one revision, one model
     raise Unavailable(
         f"The models behind the route {ROUTE!r} take turns, so their vectors cannot be compared. "
@@ -83,13 +83,9 @@ def embed_texts(*, scope: Scope, texts: Sequence[str], step: str = "") -> list[Q
     return [QueryVector(values=vector, model_id=result.model_id) for vector in result.vectors]
 
 
-def _embed_missing(
-    scope: Scope, model_id: UUID, texts: Mapping[bytes, str], step: str
-) -> tuple[UUID, int]:
-    """The model that answered and the number of texts embedded; stops at another model's answer."""
-    missing = _missing(scope, model_id, list(texts))
-    for start in range(0, len(missing), BATCH):
-        batch = missing[start : start + BATCH]
+def _embed(scope: Scope, model_id: UUID, texts: Mapping[bytes, str], step: str) -> UUID:
+    """The model that answered; stops at the first answer of another one than `model_id`."""
+    for batch in batched(texts, BATCH):
         result = embedding.embed(
             scope=_caller(scope),
             route=ROUTE,
@@ -97,10 +93,10 @@ def _embed_missing(
             timeout=TIMEOUT,
             step=step,
         ).result
-        _keep(scope, result.model_id, batch, result.vectors)
+        _keep(scope, result.model_id, list(batch), result.vectors)
         if result.model_id != model_id:
-            return result.model_id, start + len(batch)
-    return model_id, len(missing)
+            return result.model_id
+    return model_id
 
 
 def _missing(scope: Scope, model_id: UUID, hashes: list[bytes]) -> list[bytes]:

@@ -2,11 +2,8 @@
 
 import codecs
 import hashlib
-import threading
 from dataclasses import dataclass
 from pathlib import PurePath
-
-import pypdfium2
 
 from apps.context.types import UnreadableFile
 
@@ -17,8 +14,6 @@ _BOMS = (
 )
 _UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _SNIFFED = 8192
-_PASSWORD = 4  # FPDF_ERR_PASSWORD of pdfium's fpdfview.h
-_pdfium = threading.Lock()  # pdfium is not thread-safe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +33,10 @@ def parse(*, name: str, data: bytes) -> Parsed:
     Raises `UnreadableFile` naming the file, the cause and the next step.
     """
     if data[:1024].lstrip().startswith(b"%PDF-"):
-        return _parse_pdf(name, data)
+        from apps.context import pdf  # loads pdfium: only processes that read a PDF pay for it
+
+        text, pages = pdf.read(name=name, data=data)
+        return Parsed(text=text, metadata={"pages": pages})
     if PurePath(name).suffix.lower() == ".pdf":
         raise UnreadableFile(f"{name} does not begin like a PDF. Export it again and retry.")
     return Parsed(text=_decode(name, data), metadata={})
@@ -71,44 +69,3 @@ def _decoded(name: str, data: bytes, encoding: str) -> str:
             f"{name} holds NUL characters, so it is not text. Remove them or convert the file."
         )
     return text
-
-
-def _parse_pdf(name: str, data: bytes) -> Parsed:
-    with _pdfium:
-        try:
-            document = pypdfium2.PdfDocument(data)
-        except pypdfium2.PdfiumError as error:
-            if getattr(error, "err_code", None) == _PASSWORD or "password" in str(error).lower():
-                raise UnreadableFile(
-                    f"{name} is encrypted. Remove its password (print it to a new PDF) and retry."
-                ) from None
-            raise UnreadableFile(
-                f"{name} is not a PDF that can be opened ({error}). Export it again and retry."
-            ) from None
-        try:
-            pages = [_page_text(document, number) for number in range(len(document))]
-        except pypdfium2.PdfiumError as error:
-            raise UnreadableFile(
-                f"{name} has a damaged page ({error}). Export it again and retry."
-            ) from None
-        finally:
-            document.close()
-    text = "\n\n".join(page for page in pages if page)
-    if not text:
-        raise UnreadableFile(
-            f"{name} has no text layer: its pages are images. Run OCR over it (for example "
-            "ocrmypdf) and retry."
-        )
-    return Parsed(text=text, metadata={"pages": len(pages)})
-
-
-def _page_text(document: pypdfium2.PdfDocument, number: int) -> str:
-    page = document[number]
-    layer = page.get_textpage()
-    try:
-        text: str = layer.get_text_bounded()
-    finally:
-        layer.close()
-        page.close()
-    clean = text.replace("\r\n", "\n").replace("\x00", "").replace("\ufffe", "-")
-    return clean.encode("utf-8", "replace").decode().strip()

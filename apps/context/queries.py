@@ -1,8 +1,8 @@
 """Search as one SQL statement: both legs, their fusion and the citations come from one snapshot.
 
 Fusion is the convex combination of min-max normalised scores (Bruch, Gai, Ingber: "An Analysis of
-Fusion Functions for Hybrid Retrieval", 2023). Terms in more than a twentieth of the chunks find no
-candidates unless all are so frequent; they still count in the score.
+Fusion Functions for Hybrid Retrieval", 2023). The rarest terms of a query find the candidates, as
+many as together occur in a twentieth of the chunks; all terms count in the score.
 """
 
 from apps.context.types import SearchMode, SpaceKind
@@ -34,13 +34,13 @@ place AS MATERIALIZED (
   SELECT coalesce(sum(l.chunks), 0) AS n FROM lexicon AS l JOIN place AS p ON p.id = l.space_id
 ), weighed AS (
   SELECT id, scoped, ln(1 + (greatest(n - df, 0) + 0.5) / (df + 0.5)) AS idf,
-         df <= greatest(n / 20, 50) AS is_rare
+         sum(df) OVER (ORDER BY df, id) <= greatest(n / 20, 5000)
+         OR row_number() OVER (ORDER BY df, id) <= 2 AS is_rare
   FROM term, total
 ), asked AS MATERIALIZED (
   SELECT ('{' || coalesce(string_agg(id || ':' || round(idf::numeric, 4), ',' ORDER BY id), '')
           || '}/536870913')::sparsevec AS bm,
-         ARRAY(SELECT unnest(scoped) FROM weighed
-               WHERE is_rare OR NOT EXISTS (SELECT 1 FROM weighed WHERE is_rare)) AS terms
+         ARRAY(SELECT unnest(scoped) FROM weighed WHERE is_rare) AS terms
   FROM weighed
 )"""
 
@@ -70,12 +70,13 @@ _DENSE_APPROXIMATE = """, dense AS (
 _SCORED = """, pool AS (
   {pool}
 ), raw AS (
-  SELECT c.id, p.weight, {dense} AS dense, {lexical} AS lexical
+  SELECT c.id, c.space_id, c.entry_id, c.hash, p.weight, {dense} AS dense, {lexical} AS lexical
   FROM pool JOIN chunk AS c USING (id) JOIN place AS p ON p.id = c.space_id
 ), bounds AS (
   SELECT min(dense) AS d0, max(dense) AS d1, min(lexical) AS l0, max(lexical) AS l1 FROM raw
 ), ranked AS (
-  SELECT id, {score} AS score FROM raw, bounds ORDER BY score DESC, id LIMIT %(limit)s
+  SELECT id, space_id, entry_id, hash, {score} AS score
+  FROM raw, bounds ORDER BY score DESC, id LIMIT %(limit)s
 )"""
 
 _COSINE = (
@@ -93,7 +94,7 @@ _FUSED_SCORE = """
 
 _SUBSTRING = """
 WITH ranked AS (
-  SELECT c.id, 1.0 AS score FROM chunk AS c
+  SELECT c.id, c.space_id, c.entry_id, c.hash, 1.0 AS score FROM chunk AS c
   JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = c.hash
   JOIN entry AS e ON e.id = c.entry_id
   WHERE c.space_id = ANY(%(spaces)s) AND c.died IS NULL
@@ -103,14 +104,14 @@ WITH ranked AS (
 )"""
 
 _CITED = """
-SELECT c.id, r.score, s.name, s.seq, e.id, e.key, v.number, v.trust, v.metadata, b.text, b.heading,
-       array_position(v.chunks, c.id) AS place, v.starts[array_position(v.chunks, c.id)] AS start,
+SELECT r.id, r.score, s.name, s.seq, e.id, e.key, v.number, v.trust, v.metadata, b.text, b.heading,
+       array_position(v.chunks, r.id) AS place, v.starts[array_position(v.chunks, r.id)] AS start,
        {found} AS found
-FROM ranked AS r JOIN chunk AS c USING (id)
-JOIN space AS s ON s.id = c.space_id
-JOIN entry AS e ON e.id = c.entry_id
+FROM ranked AS r
+JOIN space AS s ON s.id = r.space_id
+JOIN entry AS e ON e.id = r.entry_id
 JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
-JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = c.hash
+JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = r.hash
 ORDER BY r.score DESC, e.key, place
 """
 

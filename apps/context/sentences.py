@@ -9,20 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from apps.context.chunking import heading_of
+
 _WHOLE_ITEM = 320  # a longer list item is quoted by the sentence
 _WHOLE_BLOCK = 1500  # a longer code block is quoted by the paragraph
 
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r"#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+")
-_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
-_RULE = re.compile(
-    r"[ \t]*(?:\|?[ \t]*:?-{2,}:?[ \t]*)(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*$|[ \t]*(?:={3,}|\*{3,}|_{3,})[ \t]*$"
-)
+_RULE = re.compile(r"[ \t]*(?:\|?[ \t]*:?-{2,}:?(?:[ \t]*\|[ \t:-]*)*|={3,}|\*{3,}|_{3,})[ \t]*$")
 _QUOTED = re.compile(r"[ \t]*>[ \t]?")
-_END = re.compile(r"(?:[.!?…][\"'”’)\]*_`]*(?=\s+[\"'“‘(\[*_`]*[A-Z0-9À-ÞΑ-ΩА-Я`\[])|[。！？])")
+# Straight and curly quotation marks (U+2018…U+201D), the ellipsis (U+2026), the full stops of
+# Chinese and Japanese (U+3002, U+FF01, U+FF1F).
+_CLOSERS = "\"'\u2019\u201d)\\]*_`"
+_OPENERS = "\"'\u2018\u201c(\\[*_`"
+_END = re.compile(
+    rf"[.!?\u2026][{_CLOSERS}]*(?=\s+[{_OPENERS}]*[A-Z0-9À-ÞΑ-ΩА-Я`\[])|[\u3002\uff01\uff1f]"
+)
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|cf|vs|etc|al|Fig|Figs|Eq|No|Nr|Vol|pp|Dr|Mr|Mrs|Ms|Prof|St|approx|ca|resp)|\b[A-Z])\.$"
+    r"\b(?:e\.g|i\.e|cf|vs|etc|al|Figs?|Eq|No|Nr|Vol|pp|Dr|Mr|Mrs|Ms|Prof|St|approx|ca|resp|[A-Z])\.$"
 )
 
 
@@ -66,11 +70,11 @@ def units(text: str, *, heading: str = "") -> list[Unit]:
     found: list[Unit] = []
     for block in _blocks(text):
         first = block[0].text
-        if title := _HEADING.match(first):
+        if title := heading_of(first):
             heading = title[1]
         elif _FENCE.match(first):
             _add_code(found, text, block, heading)
-        elif _ROW.match(first):
+        elif _is_row(first):
             found.extend(_rows(block, heading))
         elif not _RULE.match(first):
             found.extend(_prose(text, block, heading))
@@ -102,11 +106,16 @@ def _blocks(text: str) -> Iterator[list[_Line]]:
 
 def _begins_block(line: _Line, block: list[_Line]) -> bool:
     last = block[-1].text
-    if _FENCE.match(line.text) or _HEADING.match(line.text) or _HEADING.match(last):
+    if _FENCE.match(line.text) or heading_of(line.text) or heading_of(last):
         return True
-    if _RULE.match(line.text) and not _ROW.match(line.text):
+    if _RULE.match(line.text) and not _is_row(line.text):
         return True
-    return bool(_ITEM.match(line.text)) or bool(_ROW.match(line.text)) != bool(_ROW.match(last))
+    return bool(_ITEM.match(line.text)) or _is_row(line.text) != _is_row(last)
+
+
+def _is_row(line: str) -> bool:
+    cells = line.strip()
+    return len(cells) > 1 and cells[0] == cells[-1] == "|"
 
 
 def _lines(text: str) -> Iterator[_Line]:

@@ -1,21 +1,20 @@
 """Takes files into a space. One file's failure is that file's report and stops nothing else."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from apps.context import access, parsing, revising, views, walking
-from apps.context.models import Entry, IngestFile, IngestJob, Revision, Space
-from apps.context.services import writing
+from apps.context import access, filing, views, walking
+from apps.context.models import IngestFile, IngestJob
 from apps.context.types import FileReport, FileStatus, IngestJobView
 from octavo.kernel import audit, ids, jobs
-from octavo.kernel.errors import InvalidInput, OctavoError, TooLarge, Unavailable
+from octavo.kernel.errors import InvalidInput, TooLarge, Unavailable
 from octavo.kernel.scope import Principal, PrincipalKind, Scope
 
 log = logging.getLogger(__name__)
@@ -41,15 +40,15 @@ def ingest_paths(
     """
     place = access.writable_space(scope=scope, name=space)
     reports = []
-    for found in walking.find_files(paths):
-        report = _ingest_found(scope, place, found)
+    files = map(_read, walking.find_files(paths))
+    for _, report in filing.file_all(scope=scope, space=place, files=files):
         reports.append(report)
         on_file(report)
     return reports
 
 
 def start_job(*, scope: Scope, space: str, uploads: Sequence[tuple[str, bytes]]) -> IngestJobView:
-    """Keep the uploaded files and promise to ingest them. Raises `TooLarge` for a file over the cap."""
+    """Keep the files and promise to ingest them. Raises `TooLarge` for one over the cap."""
     place = access.writable_space(scope=scope, name=space)
     if not 1 <= len(uploads) <= MAX_UPLOADS:
         raise InvalidInput(
@@ -59,6 +58,12 @@ def start_job(*, scope: Scope, space: str, uploads: Sequence[tuple[str, bytes]])
     for name, data in uploads:
         if len(data) > settings.MAX_FILE_BYTES:
             raise TooLarge(_over_cap(name, len(data)))
+    names = [_key_of_upload(name) for name, _ in uploads]
+    if repeated := next((name for name in names if names.count(name) > 1), ""):
+        raise InvalidInput(
+            f"Two files are called {repeated!r}, and one would replace the other: rename one.",
+            errors=[{"path": "/files", "detail": f"{repeated} more than once"}],
+        )
     with transaction.atomic():
         job = IngestJob.objects.create(
             space=place,
@@ -68,7 +73,8 @@ def start_job(*, scope: Scope, space: str, uploads: Sequence[tuple[str, bytes]])
             principal_name=scope.principal.name,
         )
         IngestFile.objects.bulk_create(
-            IngestFile(job=job, name=_key_of_upload(name), payload=data) for name, data in uploads
+            IngestFile(job=job, name=name, payload=data)
+            for name, (_, data) in zip(names, uploads, strict=True)
         )
         jobs.enqueue(JOB, job_id=str(job.id))
         audit.record(
@@ -91,21 +97,31 @@ def run_job(*, job_id: str) -> None:
         return
     IngestJob.objects.filter(id=job.id).update(status="running")
     try:
-        for file in job.files.filter(status="").order_by("id").iterator(chunk_size=1):
-            data = bytes(file.payload or b"")
-            _close_file(file.id, _ingest_bytes(_scope_of(job), job.space, file.name, data))
+        for incoming, report in filing.file_all(
+            scope=_scope_of(job), space=job.space, files=_uploads(job)
+        ):
+            _close_file(job, incoming.key, report)
     except Unavailable as error:
         if job.attempts < _ATTEMPTS:
             _try_again(job, error)
             return
-        for file in job.files.filter(status="").defer("payload"):
-            _close_file(file.id, _failed(PurePosixPath(file.name), str(error)))
+        for name in list(job.files.filter(status="").values_list("name", flat=True)):
+            _close_file(job, name, filing.failed(PurePosixPath(name), str(error)))
     _close_job(job)
 
 
-def _close_file(file_id: int, report: FileReport) -> None:
+def _uploads(job: IngestJob) -> Iterator[filing.Incoming]:
+    """What has no report yet, read from the database one file at a time."""
+    waiting = job.files.filter(status="").order_by("id")
+    for file_id in list(waiting.values_list("id", flat=True)):
+        file = IngestFile.objects.get(id=file_id)
+        data = bytes(file.payload or b"")
+        yield filing.Incoming(path=PurePosixPath(file.name), key=file.name, data=data)
+
+
+def _close_file(job: IngestJob, name: str, report: FileReport) -> None:
     """The first report stands, so a job that is delivered twice tells the truth."""
-    IngestFile.objects.filter(id=file_id, status="").update(
+    job.files.filter(name=name, status="").update(
         status=report.status,
         detail=report.detail,
         chunks=report.chunks,
@@ -140,70 +156,24 @@ def _scope_of(job: IngestJob) -> Scope:
     )
 
 
-def _ingest_found(scope: Scope, space: Space, found: walking.Found) -> FileReport:
+def _read(found: walking.Found) -> filing.Incoming:
+    path, key = found.path, found.key
     if found.problem:
-        return _failed(found.path, f"{found.path} {found.problem}.")
+        return filing.Incoming(path=path, key=key, problem=f"{path} {found.problem}.")
     try:
-        size = found.path.stat().st_size
+        size = path.stat().st_size
         if size > settings.MAX_FILE_BYTES:
-            return _failed(found.path, _over_cap(str(found.path), size))
-        data = found.path.read_bytes()
+            return filing.Incoming(path=path, key=key, problem=_over_cap(str(path), size))
+        return filing.Incoming(path=path, key=key, data=path.read_bytes())
     except OSError as error:
-        return _failed(
-            found.path, f"{found.path} cannot be read: {error.strerror}. Check its permissions."
-        )
-    report = _ingest_bytes(scope, space, found.key, data)
-    return FileReport(
-        path=found.path,
-        status=report.status,
-        detail=report.detail,
-        chunks=report.chunks,
-        embedded=report.embedded,
-    )
-
-
-def _ingest_bytes(scope: Scope, space: Space, key: str, data: bytes) -> FileReport:
-    path = PurePosixPath(key)
-    source = parsing.hash_of(data)
-    head = _head(space, key)
-    if head is not None and head.source_hash and bytes(head.source_hash) == source:
-        return FileReport(path=path, status=FileStatus.UNCHANGED, chunks=len(head.chunks))
-    try:
-        parsed = parsing.parse(name=key, data=data)
-        if not parsed.text.strip():
-            return FileReport(path=path, status=FileStatus.SKIPPED, detail="empty")
-        result = writing.write_entry(
-            scope=scope,
-            space=space.name,
-            key=key,
-            content=parsed.text,
-            why="ingested from a file",
-            metadata=parsed.metadata,
-            source_hash=source,
-        )
-    except Unavailable:
-        raise
-    except OctavoError as error:
-        return _failed(path, str(error))
-    status = FileStatus.UNCHANGED
-    if result.changed:
-        status = FileStatus.ADDED if head is None else FileStatus.UPDATED
-    return FileReport(path=path, status=status, chunks=result.chunks, embedded=result.embedded)
-
-
-def _head(space: Space, key: str) -> Revision | None:
-    entry = Entry.objects.filter(space=space, key=key, is_deleted=False).first()
-    return revising.head_of(entry) if entry else None
+        reason = f"{path} cannot be read: {error.strerror}. Check its permissions."
+        return filing.Incoming(path=path, key=key, problem=reason)
 
 
 def _key_of_upload(name: str) -> str:
     """A relative path with forward slashes; what would climb out of it is dropped."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in {"", ".", ".."}]
     return "/".join(parts) or "unnamed"
-
-
-def _failed(path: PurePath, detail: str) -> FileReport:
-    return FileReport(path=path, status=FileStatus.FAILED, detail=detail)
 
 
 def _over_cap(name: str, size: int) -> str:

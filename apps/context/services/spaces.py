@@ -36,7 +36,8 @@ def create_space(*, scope: Scope, name: str, kind: SpaceKind = SpaceKind.TEXT) -
             )
     except IntegrityError:
         raise Conflict(
-            f"There is a space {name!r} in this project already. Write to it, or choose another name."
+            f"There is a space {name!r} in this project already. Write to it, or choose another "
+            "name."
         ) from None
     space.refresh_from_db()
     return views.space_view(space)

@@ -77,7 +77,7 @@ def write_entry(
         step=step,
     )
     revised = _commit(scope, place, draft)
-    return _result(revised, pieces, embedded.computed if embedded else 0)
+    return _result(revised, pieces, len(embedded.fresh) if embedded else 0)
 
 
 def delete_entry(*, scope: Scope, space: str, key: str, why: str, step: str = "") -> WriteResult:

@@ -31,7 +31,8 @@ def _assemble(objects: Sequence[str], extra: str = "") -> bytes:
         body += f"{number} 0 obj\n{content}\nendobj\n".encode("latin-1")
     table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
     trailer = f"trailer << /Size {len(objects) + 1} /Root 1 0 R {extra}>>"
-    end = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}\nstartxref\n{len(body)}\n%%EOF"
+    size = len(objects) + 1
+    end = f"xref\n0 {size}\n0000000000 65535 f \n{table}{trailer}\nstartxref\n{len(body)}\n%%EOF"
     return body + end.encode("latin-1")
 
 
@@ -50,7 +51,7 @@ def _rc4(key: bytes, data: bytes) -> bytes:
 
 
 def _locked() -> bytes:
-    """Standard security handler, revision 2 (ISO 32000-1, 7.6.3), with the user password `secret`."""
+    """Standard security handler, revision 2 (ISO 32000-1, 7.6.3); the password is `secret`."""
     user = (b"secret" + _PAD)[:32]
     owner = _rc4(hashlib.md5(user).digest()[:5], user)
     document_id = b"0123456789abcdef"

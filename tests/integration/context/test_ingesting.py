@@ -1,4 +1,4 @@
-"""Files: every kind that can be read, every way a file can be bad, and none of it stops the rest."""
+"""Files: every kind that can be read, every way one can be bad, and none that stops the rest."""
 
 import codecs
 import os
@@ -106,6 +106,16 @@ def test_an_unchanged_file_is_not_read_again(
     assert embedder.texts == ["second, changed"]
 
 
+def test_files_are_embedded_together_and_each_counts_its_own(
+    scope: Any, space: str, tmp_path: Path, embedder: Any
+) -> None:
+    for n in range(5):
+        (tmp_path / f"{n}.txt").write_text("alike" if n < 2 else f"file {n}")
+    reports = ingest(scope, tmp_path)
+    assert sorted(report.embedded for report in reports.values()) == [1, 1, 1, 1, 1]
+    assert sorted(embedder.texts) == ["alike", "file 2", "file 3", "file 4"]
+
+
 def test_folders_that_hold_no_knowledge_are_left_out_and_links_do_not_lead_in_circles(
     scope: Any, space: str, tmp_path: Path
 ) -> None:
@@ -171,9 +181,13 @@ def test_a_job_that_never_finds_a_model_fails_with_the_reason(
     assert failed.reports[0].detail
 
 
-def test_a_job_can_be_empty_neither_of_files_nor_of_sense(scope: Any, space: str) -> None:
+def test_a_job_without_files_without_a_space_or_with_a_name_twice_is_refused(
+    scope: Any, space: str
+) -> None:
     with pytest.raises(InvalidInput):
         ingestion.start_job(scope=scope, space=space, uploads=[])
+    with pytest.raises(InvalidInput):
+        ingestion.start_job(scope=scope, space=space, uploads=[("a", b"b"), ("./a", b"c")])
     with pytest.raises(NotFound):
         ingestion.start_job(scope=scope, space="nowhere", uploads=[("a", b"b")])
     assert not IngestJob.objects.exists()

@@ -1,4 +1,4 @@
-"""Search: what is found, by whom, with which citation; nothing from a space that may not be read."""
+"""Search: what is found, by whom, with which citation; nothing that may not be read."""
 
 from collections.abc import Callable
 from typing import Any

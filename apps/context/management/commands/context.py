@@ -1,4 +1,4 @@
-"""`manage.py context add|search|list|reembed`: the store from a terminal, acting as Octavo itself."""
+"""`manage.py context add|search|list|reembed`: the context store from a terminal."""
 
 from argparse import ArgumentParser
 from collections import Counter

@@ -1,0 +1,123 @@
+"""Files on their way into a space: parsed one by one, embedded together, written one by one.
+
+Whatever is wrong with a file becomes its report; only a missing right or model stops the rest.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from apps.context import chunking, embeddings, parsing, revising
+from apps.context.chunking import Piece
+from apps.context.models import Entry, Revision, Space
+from apps.context.parsing import Parsed
+from apps.context.services import writing
+from apps.context.types import FileReport, FileStatus, SpaceKind
+from octavo.kernel.errors import OctavoError, Unavailable
+from octavo.kernel.scope import Scope
+
+_GROUP_FILES = 32
+_GROUP_BYTES = 2**21
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """`data` of the file that is to become the entry `key`; or the `problem` that kept it away."""
+
+    path: PurePath
+    key: str
+    data: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """A file with its report, or with a text to write."""
+
+    incoming: Incoming
+    outcome: FileReport | Parsed
+    pieces: tuple[Piece, ...] = ()
+    is_new: bool = True
+
+
+def file_all(
+    *, scope: Scope, space: Space, files: Iterable[Incoming]
+) -> Iterator[tuple[Incoming, FileReport]]:
+    """Each file with its report, in order, as soon as it is written. Reads a few files ahead.
+
+    Raises `Unavailable` if no embedding model answers; what was reported by then is written.
+    """
+    for group in _groups(files):
+        drafts = [_draft(space, incoming) for incoming in group]
+        texts = {p.hash: p.indexed for draft in drafts for p in draft.pieces if p.indexed}
+        fresh = embeddings.ensure(scope=scope, texts=texts).fresh if texts else frozenset()
+        for draft in drafts:
+            yield draft.incoming, _write(scope, space, draft, fresh)
+
+
+def failed(path: PurePath, detail: str) -> FileReport:
+    return FileReport(path=path, status=FileStatus.FAILED, detail=detail)
+
+
+def _groups(files: Iterable[Incoming]) -> Iterator[list[Incoming]]:
+    group: list[Incoming] = []
+    size = 0
+    for incoming in files:
+        group.append(incoming)
+        size += len(incoming.data)
+        if len(group) == _GROUP_FILES or size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _draft(space: Space, incoming: Incoming) -> _Draft:
+    path, key = incoming.path, incoming.key
+    if incoming.problem:
+        return _Draft(incoming=incoming, outcome=failed(path, incoming.problem))
+    head = _head(space, key)
+    if head and head.source_hash and bytes(head.source_hash) == parsing.hash_of(incoming.data):
+        report = FileReport(path=path, status=FileStatus.UNCHANGED, chunks=len(head.chunks))
+        return _Draft(incoming=incoming, outcome=report)
+    try:
+        parsed = parsing.parse(name=key, data=incoming.data)
+    except OctavoError as error:
+        return _Draft(incoming=incoming, outcome=failed(path, str(error)))
+    if not parsed.text.strip():
+        report = FileReport(path=path, status=FileStatus.SKIPPED, detail="empty")
+        return _Draft(incoming=incoming, outcome=report)
+    syntax = chunking.syntax_of(key, SpaceKind(space.kind))
+    pieces = chunking.split(parsed.text, syntax=syntax)
+    return _Draft(incoming=incoming, outcome=parsed, pieces=pieces, is_new=head is None)
+
+
+def _head(space: Space, key: str) -> Revision | None:
+    entry = Entry.objects.filter(space=space, key=key, is_deleted=False).first()
+    return revising.head_of(entry) if entry else None
+
+
+def _write(scope: Scope, space: Space, draft: _Draft, fresh: frozenset[bytes]) -> FileReport:
+    if isinstance(draft.outcome, FileReport):
+        return draft.outcome
+    try:
+        result = writing.write_entry(
+            scope=scope,
+            space=space.name,
+            key=draft.incoming.key,
+            content=draft.outcome.text,
+            why="ingested from a file",
+            metadata=draft.outcome.metadata,
+            source_hash=parsing.hash_of(draft.incoming.data),
+        )
+    except Unavailable:
+        raise
+    except OctavoError as error:
+        return failed(draft.incoming.path, str(error))
+    status = FileStatus.ADDED if draft.is_new else FileStatus.UPDATED
+    return FileReport(
+        path=draft.incoming.path,
+        status=status if result.changed else FileStatus.UNCHANGED,
+        chunks=result.chunks,
+        embedded=len(fresh & {piece.hash for piece in draft.pieces}),
+    )

@@ -1,0 +1,80 @@
+"""Chunks joined are the text, fit the model's window and know their headings."""
+
+import pytest
+
+from apps.context.chunking import MAX_TOKENS, Syntax, count_tokens, heading_of, split, syntax_of
+from apps.context.types import SpaceKind
+
+TEXTS = [
+    "",
+    "\n",
+    "one line",
+    "x" * 5000,
+    "日本語テキスト。" * 800,
+    "a b " * 9000,
+    "\n" * 3000,
+    "é\r\n" * 700,
+    "😀" * 900,
+    "a_b_c;" * 900,
+    "# T\n\n" + "Sentence number one. " * 300 + "\n```\n" + "code()\n" * 400 + "```\ntail   \n\n",
+    "def f(x):\n    return 1\n\n\nclass A:\n    def m(self):\n        pass\n" * 60,
+]
+
+
+@pytest.mark.parametrize("syntax", list(Syntax))
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_joined_pieces_are_the_text(text: str, syntax: Syntax) -> None:
+    pieces = split(text, syntax=syntax)
+    assert "".join(piece.text for piece in pieces) == text
+    assert all(text[p.start : p.start + len(p.text)] == p.text for p in pieces)
+    assert all(count_tokens(piece.text) <= MAX_TOKENS + 36 for piece in pieces)
+
+
+def test_a_piece_knows_the_headings_above_it() -> None:
+    body = "Words without end. " * 60
+    code = "```\n# not a heading\n```"
+    text = f"# Guide\n\n{body}\n\n## Setup ##\n\n{body}\n\n{code}\n\n{body}\n# Other\n{body}"
+    headings = {piece.heading for piece in split(text, syntax=Syntax.MARKDOWN)}
+    assert headings == {"", "Guide", "Guide > Setup", "Other"}
+
+
+def test_the_title_of_prose_goes_with_every_later_piece() -> None:
+    pieces = split("On Bees\n\n" + "Bees dance. " * 200, syntax=Syntax.PROSE)
+    assert [piece.heading for piece in pieces] == ["", *["On Bees"] * (len(pieces) - 1)]
+    assert pieces[1].indexed.startswith("On Bees\n")
+
+
+def test_the_same_text_under_another_heading_is_another_piece() -> None:
+    body = "Alike in both. " * 40
+    one, other = (split(f"{t}\n\n{body}{body}", syntax=Syntax.PROSE)[-1] for t in ("A", "B"))
+    assert one.text == other.text
+    assert one.hash != other.hash
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("# Title", (1, "Title")),
+        ("## Title ##\n", (2, "Title")),
+        ("# C#", (1, "C#")),
+        ("####### seven", None),
+        ("#hashtag", None),
+        ("# " + " " * 100_000, None),
+    ],
+)
+def test_headings_are_read_like_commonmark(line: str, expected: tuple[int, str] | None) -> None:
+    assert heading_of(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "expected"),
+    [
+        ("docs/a.MD", SpaceKind.TEXT, Syntax.MARKDOWN),
+        ("src/a.py", SpaceKind.TEXT, Syntax.CODE),
+        ("notes", SpaceKind.CODE, Syntax.CODE),
+        ("notes", SpaceKind.TEXT, Syntax.PROSE),
+        ("a.txt", SpaceKind.CODE, Syntax.PROSE),
+    ],
+)
+def test_the_syntax_follows_the_name(key: str, kind: SpaceKind, expected: Syntax) -> None:
+    assert syntax_of(key, kind) is expected

@@ -1,0 +1,24 @@
+"""Bytes become text, or a reason with a next step."""
+
+import codecs
+import random
+from contextlib import suppress
+
+import pytest
+
+from apps.context.parsing import parse
+from apps.context.types import UnreadableFile
+
+
+def test_a_byte_order_mark_is_not_part_of_the_text() -> None:
+    assert parse(name="a.txt", data=codecs.BOM_UTF8 + b"a").text == "a"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_read_or_refused_but_never_breaks(seed: int) -> None:
+    noise = random.Random(seed).randbytes(3000)
+    for head in (b"", b"%PDF-1.4\n", codecs.BOM_UTF16_LE, codecs.BOM_UTF8, codecs.BOM_UTF16_BE):
+        with suppress(UnreadableFile):
+            text = parse(name="noise", data=head + noise).text
+            assert "\x00" not in text
+            text.encode()
