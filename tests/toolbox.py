@@ -39,6 +39,10 @@ def read_trail() -> list[list[str]]:
     return [line.split() for line in trail().read_text().splitlines()] if trail().exists() else []
 
 
+def meanwhile() -> object:
+    """Replaced by a test that lets something happen while a tool runs in this process."""
+
+
 def look(context: ToolContext, arguments: Mapping[str, Any]) -> ToolResult:
     leave("look", context)
     time.sleep(arguments.get("seconds", 0))
@@ -56,11 +60,13 @@ def count(context: ToolContext, arguments: Mapping[str, Any]) -> ToolResult:
             "INSERT INTO toolbox_count (run_id, step) VALUES (%s, %s)",
             [context.scope.run_id, context.step],
         )
+    meanwhile()
     return ToolResult(text="counted", trust=Trust.TRUSTED)
 
 
 def send(context: ToolContext, arguments: Mapping[str, Any]) -> ToolResult:
     leave("send", context)
+    meanwhile()
     time.sleep(arguments.get("seconds", 0))
     return ToolResult(text=f"sent {arguments['n']}", trust=Trust.TRUSTED)
 

@@ -21,7 +21,7 @@ _stop = threading.Event()
 _wake = threading.Event()
 
 
-@worker_ready.connect(weak=False)
+@worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
 def start_threads(sender: Any, **_: Any) -> None:
     """Every worker relays; one that takes runs also keeps them."""
     _start("octavo-relay", relay.run, app, _stop, _wake.set)
@@ -30,7 +30,7 @@ def start_threads(sender: Any, **_: Any) -> None:
         _start("octavo-schedules", schedules.run, schedules.of_runs(), _stop)
 
 
-@worker_shutting_down.connect(weak=False)
+@worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
 def stop_threads(**_: Any) -> None:
     """Called in Celery's signal handler: only sets flags and wakes sleepers."""
     upkeep.stop()

@@ -5,7 +5,7 @@ Any number of relays may run; a hint that is published twice, or lost afterwards
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -39,11 +39,15 @@ def relay_batch(app: Celery) -> int:
         cursor.execute(_TAKE, [BATCH])
         rows = cursor.fetchall()
         if rows:
-            with app.producer_pool.acquire(block=True) as producer:
-                for name, arguments in rows:
-                    kwargs = orjson.loads(arguments) if isinstance(arguments, str) else arguments
-                    app.send_task(name, kwargs=kwargs, producer=producer, ignore_result=True)
+            _publish(app, rows)
     return len(rows)
+
+
+def _publish(app: Celery, rows: Sequence[tuple[str, str]]) -> None:
+    with app.producer_pool.acquire(block=True) as producer:
+        for name, arguments in rows:
+            kwargs = orjson.loads(arguments)
+            app.send_task(name, kwargs=kwargs, producer=producer, ignore_result=True)
 
 
 def run(app: Celery, stop: threading.Event, on_cancel: Callable[[], None]) -> None:
@@ -83,7 +87,8 @@ class _Listener:
     def wait(self, stop: threading.Event) -> None:
         try:
             if self._pubsub is None:
-                self._pubsub = client().pubsub(ignore_subscribe_messages=True)
+                redis_client: Any = client()
+                self._pubsub = redis_client.pubsub(ignore_subscribe_messages=True)
                 self._pubsub.subscribe(jobs.PING_CHANNEL, upkeep.CANCEL_CHANNEL)
             self._drain(self._pubsub.get_message(timeout=POLL_SECONDS))
         except (redis.RedisError, OSError):

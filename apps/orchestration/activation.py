@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from apps.agents import selectors as agents
 from apps.agents.services import loop
+from apps.agents.services.loop import ResolvedStrategy
 from apps.agents.types import Definition, Strategy
 from apps.orchestration import drafts, fold, journal
 from apps.orchestration.fold import Folded
@@ -95,10 +96,9 @@ class Activation:
 def load(run: RunFacts, head: Head, lease: Lease) -> Activation:
     """Fold the whole journal over the version that the run is pinned to."""
     definition = agents.get_definition(version_id=run.agent_version_id)
-    strategy = Strategy.QUOTE if run.strategy == Strategy.QUOTE else Strategy.TOOLS
-    state = Folded(
-        loop=loop.start(definition, strategy=strategy, input=as_text(run.input)),
-    )
+    is_quote = run.strategy == Strategy.QUOTE
+    strategy: ResolvedStrategy = Strategy.QUOTE if is_quote else Strategy.TOOLS
+    state = Folded(loop=loop.start(definition, strategy=strategy, input=as_text(run.input)))
     records = journal.read_events(run.id)
     contents = contents_of(run, records)
     for record in records:

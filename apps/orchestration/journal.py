@@ -5,6 +5,7 @@ Each function is one of the transitions in `statements`; their invariants are li
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -112,7 +113,7 @@ def append(run_id: UUID, head: Head, draft: Draft) -> None:
     )
     if not rows:
         raise Fenced
-    transaction.on_commit(lambda seq=head.next_seq: live.announce(run_id, seq))
+    transaction.on_commit(partial(live.announce, run_id, head.next_seq))
     head.next_seq += 1
     head.cancel_requested, head.mail_seq, head.now = rows[0]
 
@@ -140,7 +141,7 @@ def finish(
     )
     if not rows:
         raise Fenced
-    transaction.on_commit(lambda seq=head.next_seq: live.announce(run_id, seq))
+    transaction.on_commit(partial(live.announce, run_id, head.next_seq))
     head.next_seq += 1
 
 
@@ -208,7 +209,7 @@ def quarantine(run_id: UUID, *, reason: str, fence: int | None = None) -> None:
     rows = run_statement(statements.QUARANTINE, id=run_id, fence=fence, error=as_json(error))
     if rows:
         seq = rows[0][0]
-        transaction.on_commit(lambda: live.announce(run_id, seq))
+        transaction.on_commit(partial(live.announce, run_id, seq))
 
 
 def heartbeat(held: Sequence[tuple[UUID, int]]) -> dict[UUID, bool]:

@@ -7,11 +7,12 @@ import logging
 import queue
 import threading
 import time
+from typing import Any
 from uuid import UUID
 
-import orjson
 import redis
 
+from apps.orchestration.records import dump
 from apps.orchestration.types import EVENTS_CHANNEL
 from octavo.kernel.redis import client
 
@@ -19,9 +20,11 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 10_000
 _BATCH = 500
+_GATHER_SECONDS = 0.01
 _QUIET_SECONDS = 1.0
 
-_messages: queue.Queue[tuple[str, bytes]] = queue.Queue(_BACKLOG)
+_Message = tuple[str, dict[str, Any]]
+_messages: queue.Queue[_Message] = queue.Queue(_BACKLOG)
 _lock = threading.Lock()
 _publisher: threading.Thread | None = None
 
@@ -41,10 +44,10 @@ def abandon(run_id: UUID, step: str) -> None:
     _put(run_id, {"abandoned": step})
 
 
-def _put(run_id: UUID, message: dict[str, object]) -> None:
+def _put(run_id: UUID, message: dict[str, Any]) -> None:
     _start()
     try:
-        _messages.put_nowait((EVENTS_CHANNEL.format(run_id=run_id), orjson.dumps(message)))
+        _messages.put_nowait((EVENTS_CHANNEL.format(run_id=run_id), message))
     except queue.Full:
         return
 
@@ -62,13 +65,34 @@ def _start() -> None:
 def _publish() -> None:
     while True:
         batch = [_messages.get()]
+        time.sleep(_GATHER_SECONDS)
         while len(batch) < _BATCH and not _messages.empty():
             batch.append(_messages.get_nowait())
         try:
-            with client().pipeline(transaction=False) as pipeline:
-                for channel, message in batch:
-                    pipeline.publish(channel, message)
-                pipeline.execute()
+            _send(_gathered(batch))
         except redis.RedisError as error:
             log.warning("Redis did not take %d live messages (%s).", len(batch), error)
             time.sleep(_QUIET_SECONDS)
+
+
+def _send(messages: list[_Message]) -> None:
+    with client().pipeline(transaction=False) as pipeline:
+        for channel, message in messages:
+            pipeline.publish(channel, dump(message))
+        pipeline.execute()
+
+
+def _gathered(batch: list[_Message]) -> list[_Message]:
+    """The same news in fewer messages: of sequence numbers the last, of one step's text the sum."""
+    gathered: list[_Message] = []
+    last: dict[str, dict[str, Any]] = {}
+    for channel, message in batch:
+        before = last.get(channel, {})
+        if "seq" in message and "seq" in before:
+            before["seq"] = message["seq"]
+        elif "delta" in message and "delta" in before and before["step"] == message["step"]:
+            before["delta"] += message["delta"]
+        else:
+            last[channel] = message
+            gathered.append((channel, message))
+    return gathered

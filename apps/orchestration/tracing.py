@@ -5,6 +5,7 @@ Names and attributes follow the OpenTelemetry GenAI conventions.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from apps.governance.types import RecordedDecision
@@ -30,6 +31,7 @@ def project(
 ) -> tuple[Span, ...]:
     """The root span, then one span for each attempt, retrieval, tool call and human wait."""
     asked: dict[str, EventView] = {}
+    seen: dict[str, datetime] = {}
     spans = [_root(run)]
     for event in events:
         if event.type is EventType.APPROVAL_REQUESTED:
@@ -37,7 +39,10 @@ def project(
         if event.type is EventType.APPROVAL_DECIDED:
             spans.append(_human(run, asked.pop(event.step, event), event))
         elif event.type in _KINDS:
-            spans.append(_step(run, event, recorded))
+            after = seen.get(event.step, run.created_at)
+            own = [d for d in recorded if d.step == event.step and after < d.at <= event.at]
+            spans.append(_step(run, event, own))
+            seen[event.step] = event.at
     spans.extend(_human(run, event, None) for event in asked.values())
     return tuple(spans)
 
@@ -72,7 +77,6 @@ def _step(run: RunView, event: EventView, recorded: Sequence[RecordedDecision]) 
     policies = [
         {"action": d.action, "resource": d.resource, "outcome": d.outcome, "policies": d.policies}
         for d in recorded
-        if d.step == event.step and event.started_at <= d.at <= event.at
     ]
     return Span(
         trace_id=run.trace_id,

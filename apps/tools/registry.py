@@ -1,6 +1,7 @@
 """Built-in tools of this process: registered at start by the layers that own them."""
 
 import hashlib
+from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import rfc8785
@@ -53,7 +54,7 @@ def tool_id(name: str) -> UUID:
 
 def definition_hash(tool: BuiltinTool) -> str:
     """SHA-256 over RFC 8785 canonical JSON of what a model is shown."""
-    shown = {
+    shown: Any = {
         "name": tool.name,
         "description": tool.description,
         "input_schema": dict(tool.input_schema),

@@ -1,6 +1,5 @@
 """Arguments meet their JSON Schema before a tool sees them; no schema may fetch anything."""
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -46,7 +45,7 @@ def explain_instance(schema: Mapping[str, Any], instance: Any) -> tuple[str, ...
 def read(schema: Mapping[str, Any], text: str) -> dict[str, Any] | BadArguments:
     """The arguments as a model wrote them, parsed and checked."""
     try:
-        arguments = json.loads(text) if text.strip() else {}
+        arguments = orjson.loads(text) if text.strip() else {}
     except ValueError as error:
         return BadArguments(lines=(f"- the arguments are not JSON: {error}",))
     if not isinstance(arguments, dict):

@@ -101,7 +101,8 @@ def test_a_stopped_worker_hands_its_runs_back_and_is_gone_in_seconds(
 
     stopped = time.monotonic()
     worker.stop(grace=15)
-    assert time.monotonic() - stopped < 5
+    took = time.monotonic() - stopped
+    assert took < 5, took
     assert bench.rows("SELECT status, crashes FROM run") == [("ready", 0)]
     runs.eventually(lambda: bench.chat.open_calls == 0, what="the model call was not cut off")
     assert runs.types(bench.scope, run.id) == ["run_started"]

@@ -1,6 +1,6 @@
-"""A chat completions server that follows the script in the conversation itself, so it has no state.
+"""A chat completions server that follows the script in the conversation, so it has no state.
 
-The first user message is JSON: `{"calls": [[tool, arguments], …], "answer": "…", "delay": seconds}`.
+The first user message is JSON: `{"calls": [[tool, arguments], …], "answer": "…", "delay": 0.1}`.
 The k-th answer is the k-th call, and the text when the calls are used up.
 """
 
@@ -20,11 +20,15 @@ MODEL = "scripted"
 
 @dataclass(slots=True)
 class ScriptedChat:
-    """A running upstream. `requests` are the bodies it got; `failures` answers come first."""
+    """A running upstream. `requests` are the bodies it got; `failures` are answered first.
+
+    `script`, when set, replaces the one in the conversation.
+    """
 
     base_url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
+    script: dict[str, Any] | None = None
     open_calls: int = 0
     cut_off: int = 0
 
@@ -47,6 +51,8 @@ class ScriptedChat:
             self.open_calls -= 1
 
     def _script(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self.script is not None:
+            return self.script
         first = next(m for m in body["messages"] if m["role"] == "user")
         text = first["content"]
         return json.loads(text) if text.startswith("{") else {"answer": f"You said: {text}"}
@@ -117,9 +123,7 @@ def scripted_chat(port: int = 0) -> Iterator[ScriptedChat]:
     chat, loop = ScriptedChat(), asyncio.new_event_loop()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", chat.handle)
-    runner = web.AppRunner(
-        app, handler_cancellation=True, shutdown_timeout=0, access_log=None
-    )
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0, access_log=None)
 
     async def start() -> None:
         await runner.setup()

@@ -4,11 +4,11 @@ from apps.orchestration.services import control, engine
 from workers.app import app
 
 
-@app.task(name="orchestration.advance")
+@app.task(name="orchestration.advance")  # type: ignore[untyped-decorator]
 def advance(run_id: str) -> None:
     engine.advance(run_id=run_id)
 
 
-@app.task(name="orchestration.approval_decided")
+@app.task(name="orchestration.approval_decided")  # type: ignore[untyped-decorator]
 def approval_decided(approval_id: str, run_id: str) -> None:
     control.on_approval_decided(approval_id=approval_id, run_id=run_id)

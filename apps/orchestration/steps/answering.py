@@ -25,6 +25,13 @@ class Made:
     approval: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permitted(Made):
+    """A call that may be made now."""
+
+    arguments: Mapping[str, Any]
+
+
 def refusal(text: str) -> ToolResult:
     """A result in Octavo's own words, for the model to read."""
     return ToolResult(text=text, is_error=True, trust=Trust.TRUSTED)

@@ -18,7 +18,13 @@ from apps.inference.types import ToolCall
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps import approving, doubting
-from apps.orchestration.steps.answering import Made, idempotency_key, record_answer, refusal
+from apps.orchestration.steps.answering import (
+    Made,
+    Permitted,
+    idempotency_key,
+    record_answer,
+    refusal,
+)
 from apps.tools import selectors as tool_selectors
 from apps.tools import services as tools
 from apps.tools.types import BadArguments, Effect, ToolContext, ToolResult, ToolView
@@ -70,7 +76,7 @@ def _permit(
     call: ToolCall,
     tool: ToolView,
     arguments: Mapping[str, Any],
-) -> Made | ToolResult | None:
+) -> Permitted | ToolResult | None:
     """The call as it may be made, or the refusal that the model reads.
 
     Parks while a person is asked; None when there is mail to read before deciding again.
@@ -86,7 +92,9 @@ def _permit(
     decision = _decide(activation, step, tool, approved=given is not None)
     if decision.is_allowed:
         approval = given.approval if given else None
-        return Made(step=step, call=call, arguments=arguments, decision=decision, approval=approval)
+        return Permitted(
+            step=step, call=call, arguments=arguments, decision=decision, approval=approval
+        )
     if decision.outcome is Outcome.REQUIRE_APPROVAL and given is None:
         approving.wait(activation, step, tool, arguments, decision)
         return None
@@ -108,7 +116,7 @@ def _decide(activation: Activation, step: str, tool: ToolView, *, approved: bool
     )
 
 
-def _execute(activation: Activation, tool: ToolView, made: Made) -> None:
+def _execute(activation: Activation, tool: ToolView, made: Permitted) -> None:
     began = time.monotonic()
     activation.lease.allow(tool.timeout.total_seconds() + _MARGIN)
     context = ToolContext(

@@ -11,6 +11,10 @@ from apps.orchestration.records import Fenced
 from octavo.kernel.errors import BudgetExceeded, OctavoError, Unavailable, UpstreamFailed
 
 
+_COMING_BACK = {429, 502, 503, 504}
+"""Statuses of a server that is busy, starting or behind a proxy that waits for it."""
+
+
 class Cancelled(Exception):
     """Someone cancelled the run while the step was under way."""
 
@@ -49,6 +53,8 @@ def record_failure(
 
 def _kind_of(error: Exception) -> Failure:
     if isinstance(error, UpstreamFailed):
+        if error.upstream_status in _COMING_BACK:
+            return Failure.UNREACHABLE
         return Failure.UPSTREAM if error.retryable else Failure.REFUSED
     if isinstance(error, TimeoutError):
         return Failure.UPSTREAM

@@ -1,4 +1,4 @@
-"""Mail and parking: whatever the order of events, no mail is lost and no run sleeps on unread mail."""
+"""Mail and parking: in whatever order, no mail is lost and no run sleeps on unread mail."""
 
 import random
 import threading
@@ -10,6 +10,7 @@ from django.db import connections
 from apps.orchestration import inbox, journal
 from apps.orchestration.records import Fenced
 from apps.orchestration.services import control
+from apps.orchestration.types import RunStatus
 from tests import runs
 from tests.runs import Bench
 
@@ -134,7 +135,7 @@ def test_a_holder_whose_lease_was_taken_can_neither_append_nor_park(bench: Bench
     assert second[1].fence > first[1].fence
     for write in (
         lambda: journal.park(run_id, first[1], kind="signal", waits_for="x"),
-        lambda: journal.finish(run_id, first[1], status=runs.RunStatus.FAILED),
+        lambda: journal.finish(run_id, first[1], status=RunStatus.FAILED),
     ):
         try:
             write()

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from apps.governance import selectors as governance
 from apps.governance.services import approvals
@@ -195,43 +195,25 @@ def test_an_unsafe_call_that_did_not_happen_is_made_after_all(bench: Bench) -> N
 
 def _cut_off_after_the_intent(bench: Bench, run_id: UUID) -> None:
     """Take the lease away while the tool runs, as a hung worker would lose it."""
-    handler = toolbox.send
-
-    def lose(context: Any, arguments: Any) -> Any:
-        bench.rows("UPDATE run SET status = 'ready', fence = fence + 1 RETURNING id")
-        return handler(context, arguments)
-
-    from apps.tools import registry
-
-    tool = registry.tool("box_send")
-    registry._tools["box_send"] = runs.replace(tool, handler=lose)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        taking = "UPDATE run SET status = 'ready', fence = fence + 1 RETURNING id"
+        patch.setattr(toolbox, "meanwhile", lambda: bench.rows(taking))
         runs.engine.advance(run_id=str(run_id))
-    finally:
-        registry._tools["box_send"] = tool
 
 
 def test_a_same_database_effect_vanishes_with_a_lost_lease(bench: Bench) -> None:
     runs.save(bench.scope)
     run = runs.start(bench.scope, calls=[["box_count", {"n": 1}]])
-    from apps.tools import registry
 
-    tool = registry.tool("box_count")
-
-    def lose(context: Any, arguments: Any) -> Any:
-        result = toolbox.count(context, arguments)
-        from django.db import connection
-
+    def lose_the_lease() -> None:
         with connection.cursor() as cursor:
-            cursor.execute("UPDATE run SET fence = fence + 1, status = 'ready'")
-        return result
+            cursor.execute("UPDATE run SET fence = fence + 1")
 
-    registry._tools["box_count"] = runs.replace(tool, handler=lose)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toolbox, "meanwhile", lose_the_lease)
         runs.engine.advance(run_id=str(run.id))
-    finally:
-        registry._tools["box_count"] = tool
     assert bench.rows("SELECT * FROM toolbox_count") == []
+
     bench.rows("UPDATE run SET lease_until = now() - interval '1 s' RETURNING id")
     assert runs.advance(bench.scope, run.id).status is RunStatus.SUCCEEDED
     assert bench.rows("SELECT count(*) FROM toolbox_count") == [(1,)]

@@ -1,0 +1,85 @@
+"""How fast the journal is: one run in sequence, many through Celery, governed model calls.
+
+`python -m pytest tests/benchmarks/bench_journal.py -s` writes `out/bench_journal.json`.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from octavo.devserver.processes import ROOT, worker_command
+from tests import runs
+from tests.runs import Bench
+
+pytestmark = pytest.mark.benchmark
+
+RUNS = 100
+ENDED = "SELECT count(*) FROM run WHERE status = 'done'"
+SPREAD = "SELECT extract(epoch FROM max(finished_at) - min(started_at)) FROM run"
+STEPS = 10
+WAL = "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"
+
+
+def report(**figures: Any) -> None:
+    """Add to the JSON file of this benchmark, and show it."""
+    path = Path(os.environ.get("OCTAVO_BENCH_OUT", ROOT / "out")) / "bench_journal.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**known, **figures}, indent=2))
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def test_one_run_in_sequence(bench: Bench) -> None:
+    from apps.orchestration import activation, journal, leases
+    from tests.benchmarks.noop_worker import take_steps
+
+    runs.save(bench.scope)
+    run_id = runs.start(bench.scope).id
+    claimed = journal.claim(run_id=run_id, owner=leases.OWNER)
+    assert claimed is not None
+    run, head = claimed
+    with leases.hold(run.id, head.fence) as lease:
+        active = activation.load(run, head, lease)
+        take_steps(active, 200)
+        before, began = bench.rows(WAL)[0][0], time.perf_counter()
+        for _ in range(10):
+            take_steps(active, 300)
+        seconds = time.perf_counter() - began
+    wal = float(bench.rows(WAL)[0][0] - before)
+    report(sequential_steps_per_second=round(3000 / seconds), wal_bytes_a_step=round(wal / 3000))
+
+
+def test_a_hundred_runs_through_celery(bench: Bench, processes: Any) -> None:
+    runs.save(bench.scope)
+    for _ in range(RUNS):
+        runs.start(bench.scope)
+    command = worker_command(name="noop", queues="runs", threads=16)
+    at = command.index("workers")
+    command = (*command[:at], "tests.benchmarks.noop_worker", *command[at + 1 :])
+    processes.start("worker", command)
+    runs.eventually(lambda: bench.rows(ENDED) == [(RUNS,)], within=60)
+    seconds = float(bench.rows(SPREAD)[0][0])
+    report(celery_steps_per_second=round(RUNS * STEPS / seconds))
+
+
+def test_governed_model_calls_of_one_second(bench: Bench, processes: Any) -> None:
+    runs.save(bench.scope)
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    worker = processes.worker(queues="runs", threads=128, **settings)
+    calls = [["box_look", {"n": n}] for n in range(2)]
+    for _ in range(RUNS):
+        runs.start(bench.scope, calls=calls, delay=1)
+    runs.eventually(lambda: bench.rows(ENDED) == [(RUNS,)], within=120)
+    seconds = float(bench.rows(SPREAD)[0][0])
+    memory = psutil.Process(worker.pid).memory_full_info().pss
+    report(
+        runs_of_three_calls_of_one_second=RUNS,
+        seconds=round(seconds, 2),
+        worker_pss_mb=round(memory / 2**20),
+    )
