@@ -102,11 +102,6 @@ def find_pinned_version(run_id: UUID) -> UUID | None:
         return None
 
 
-def count_runs(*, status: RunStatus) -> int:
-    """How many runs of the installation are `status` now, for metrics."""
-    return Run.objects.filter(status=STORED_STATUS[status]).count()
-
-
 def _readable(scope: Scope, run_id: UUID) -> Run:
     row = Run.objects.filter(id=run_id, project_id=scope.project_id).first()
     if row is None or not (scope.run_id == run_id or _may_read(scope)):

@@ -10,7 +10,6 @@ from apps.orchestration.leases import is_stopping
 from apps.orchestration.records import Fenced
 from octavo.kernel.errors import BudgetExceeded, OctavoError, Unavailable, UpstreamFailed
 
-
 _COMING_BACK = {429, 502, 503, 504}
 """Statuses of a server that is busy, starting or behind a proxy that waits for it."""
 
