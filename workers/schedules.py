@@ -1,6 +1,7 @@
 """What recurs: leases are renewed, the dead are found, timers fire. Each duty stands alone.
 
-Every duty claims its rows by SKIP LOCKED, so all workers may run all of them.
+Every duty claims its rows by SKIP LOCKED or only deletes what expired, so all workers may run all
+of them.
 """
 
 import logging
@@ -11,10 +12,15 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from apps.accounts import services as accounts
+from apps.context.services import ingestion
 from apps.governance.services import approvals, budgets
 from apps.orchestration.services import upkeep
+from octavo.kernel import idempotency
 
 log = logging.getLogger(__name__)
+
+_DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +39,9 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="approvals", perform=approvals.expire_due, every_seconds=10),
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
+        Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),
+        Duty(name="spent keys", perform=idempotency.prune, every_seconds=_DAY),
+        Duty(name="spent sign-ins", perform=accounts.prune, every_seconds=_DAY),
     )
 
 

@@ -51,7 +51,10 @@ class Users(BaseUserManager["User"]):
     """Finds people by e-mail address, whatever its case."""
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email=(username or "").strip().lower())
+        email = (username or "").strip().lower()
+        if "\0" in email:  # PostgreSQL has no such text, so nobody has such an address
+            raise self.model.DoesNotExist
+        return self.get(email=email)
 
 
 class User(AbstractBaseUser, PermissionsMixin):

@@ -1,4 +1,4 @@
-"""Writes identities: the first installation, services, keys, login links. Each write is audited."""
+"""Writes identities: the first installation, services, keys, sign-ins. Each write is audited."""
 
 import math
 from collections.abc import Sequence
@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib import auth
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from apps.accounts.attempts import count_attempt, forget_attempts
 from apps.accounts.credentials import (
     KEY_PREFIX,
     KnownKeys,
@@ -44,7 +47,7 @@ from apps.accounts.types import Installation, IssuedKey, KeyView, Role
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource
 from octavo.kernel import audit, ids
-from octavo.kernel.clock import now
+from octavo.kernel.clock import now, rfc3339
 from octavo.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from octavo.kernel.scope import SYSTEM, Principal, PrincipalKind, Scope
 
@@ -52,6 +55,12 @@ DEFAULT = "default"
 DEFAULT_ADMIN = "admin@localhost"
 LINK_LIFE = timedelta(minutes=15)
 _SELDOM = timedelta(minutes=1)
+
+# Agents belong to a layer above, which says itself what a deleted one may do.
+_OWNERS_MEMBERSHIP = Membership.objects.filter(
+    Q(user_id=OuterRef("user_id")) | Q(service_id=OuterRef("service_id")),
+    project_id=OuterRef("project_id"),
+)
 
 _known_keys = KnownKeys()
 
@@ -112,8 +121,9 @@ def issue_key(
 ) -> IssuedKey:
     """A new key for `principal` (by default, whoever asks); its secret is returned this once.
 
-    Needs `key.manage`. A key made with a key reaches no further than that key; nobody but the
-    person gets a person's key. The caller has checked that an agent is one of the project's.
+    Needs `key.manage`. A key made with a key reaches no further and lasts no longer than that key;
+    nobody but the person gets a person's key. The caller has checked that an agent is one of the
+    project's.
     """
     decisions.check(scope=scope, action=Action.KEY_MANAGE, resource=Resource.project_of(scope))
     principal = principal or scope.principal
@@ -124,14 +134,16 @@ def issue_key(
             "expires_at is in the past. Give a later time, or none.",
             errors=[{"path": "/expires_at", "detail": "must be in the future"}],
         )
-    return _create_key(
-        scope=scope,
-        name=_checked_name(name),
-        principal=principal,
-        scopes=tuple(scopes),
-        expires_at=expires_at,
-        secret=new_key_secret(),
-    )
+    name = _checked_name(name)
+    with transaction.atomic():
+        return _create_key(
+            scope=scope,
+            name=name,
+            principal=principal,
+            scopes=tuple(scopes),
+            expires_at=_bounded_expiry(scope, expires_at),
+            secret=new_key_secret(),
+        )
 
 
 def revoke_key(*, scope: Scope, key_id: UUID) -> KeyView:
@@ -156,7 +168,10 @@ def revoke_key(*, scope: Scope, key_id: UUID) -> KeyView:
 
 
 def authenticate_key(*, secret: str) -> Scope:
-    """Whoever the key stands for, with its scopes. Raises `Unauthenticated` where there is none."""
+    """Whoever the key stands for, with its scopes. Raises `Unauthenticated` where there is none.
+
+    A person or program that left the project is nobody, within 5 s of leaving.
+    """
     secret_hash = hash_secret(secret)
     known = _known_keys.find(secret_hash)
     if known is not None:
@@ -164,13 +179,13 @@ def authenticate_key(*, secret: str) -> Scope:
     row = (
         ApiKey.objects.select_related("project__team", "user")
         .filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None)
-        .filter(secret_hash=secret_hash)
+        .filter(Q(agent_id__isnull=False) | Exists(_OWNERS_MEMBERSHIP), secret_hash=secret_hash)
         .first()
     )
     if row is None or (row.user is not None and not row.user.is_active):
         raise Unauthenticated(
-            "The API key is unknown, expired or revoked. Send a valid one: "
-            f"`Authorization: Bearer {KEY_PREFIX}…`."
+            "The API key is unknown, expired or revoked, or its owner left the project. Send a "
+            f"valid one: `Authorization: Bearer {KEY_PREFIX}…`."
         )
     if row.last_used_at is None or row.last_used_at < now() - _SELDOM:
         ApiKey.objects.filter(id=row.id).update(last_used_at=Now())
@@ -179,6 +194,23 @@ def authenticate_key(*, secret: str) -> Scope:
     left = (row.expires_at - now()).total_seconds() if row.expires_at else math.inf
     _known_keys.remember(secret_hash, scope, at_most=left)
     return scope
+
+
+def sign_in(*, email: str, password: str, address: str) -> UUID:
+    """The id of the person with this password; `address` is where the attempt comes from.
+
+    Raises `InvalidInput`, the same for a wrong password and an unknown person, or `RateLimited`
+    after ten attempts on one account or a hundred in all from one address within 15 minutes.
+    """
+    email = email.strip().lower()
+    count_attempt(email=email, address=address)
+    user = auth.authenticate(username=email, password=password)
+    if not isinstance(user, User):
+        _audit_refused_sign_in(email, address)
+        raise InvalidInput("The address or the password is wrong.")
+    _audit_sign_in(user, actor=principal_of_user(user), action="sign_in", address=address)
+    forget_attempts(email=email, address=address)
+    return user.id
 
 
 def issue_login_link(*, email: str) -> str:
@@ -208,6 +240,12 @@ def redeem_login_link(*, token: str) -> UUID:
             )
         _audit_sign_in(link.user, actor=principal_of_user(link.user), action="login_link.redeem")
     return link.user.id
+
+
+def prune() -> int:
+    """Forget login links and browser sessions that have expired. How many links there were."""
+    SessionStore.clear_expired()
+    return LoginLink.objects.filter(expires_at__lt=Now()).delete()[0]
 
 
 def _ensure_project() -> Project:
@@ -260,16 +298,18 @@ def _ensure_key(scope: Scope, admin: User, secret: str) -> IssuedKey | None:
     keys = ApiKey.objects.filter(project_id=scope.project_id)
     if secret:
         keys = ApiKey.objects.filter(secret_hash=hash_secret(secret))
-    if keys.exists():
-        return None
-    return _create_key(
-        scope=scope,
-        name="bootstrap",
-        principal=principal_of_user(admin),
-        scopes=("*",),
-        expires_at=None,
-        secret=secret or new_key_secret(),
-    )
+    with transaction.atomic():
+        Project.objects.select_for_update().get(id=scope.project_id)  # one start after another
+        if keys.exists():
+            return None
+        return _create_key(
+            scope=scope,
+            name="bootstrap",
+            principal=principal_of_user(admin),
+            scopes=("*",),
+            expires_at=None,
+            secret=secret or new_key_secret(),
+        )
 
 
 def _create_key(
@@ -349,7 +389,45 @@ def _check_scopes(scope: Scope, wanted: Sequence[str]) -> None:
         )
 
 
-def _audit_sign_in(user: User, *, actor: Principal, action: str) -> None:
+def _bounded_expiry(scope: Scope, wanted: datetime | None) -> datetime | None:
+    """`wanted`, or the end of the key that asks; that key stays as it is until the commit."""
+    if scope.key_id is None:
+        return wanted
+    parents = ApiKey.objects.select_for_update().filter(id=scope.key_id, revoked_at=None)
+    parent = parents.filter(Q(expires_at=None) | Q(expires_at__gt=Now())).first()
+    if parent is None:
+        raise Unauthenticated("The API key was revoked or has expired. Send a valid one.")
+    last = parent.expires_at
+    if wanted is not None and last is not None and wanted > last:
+        raise Forbidden(
+            f"Your own key ends at {rfc3339(last)}, so a key made with it cannot last longer. "
+            "Give an earlier expires_at, or none to end with it.",
+            policies=["key-scope"],
+        )
+    return wanted or last
+
+
+def _audit_refused_sign_in(email: str, address: str) -> None:
+    """For a known person in the chain of their project, else in the first project's: one cost for
+    both. What an unknown person typed is not kept: it may be a password.
+    """
+    memberships = Membership.objects.filter(user__email=email).select_related("user")
+    joined = None if "\0" in email else memberships.order_by("id").first()
+    projects = Project.objects.select_related("team").order_by("id")
+    project = projects.filter(id=joined.project_id).first() if joined else projects.first()
+    if project is not None:
+        audit.record(
+            scope=scope_on(project, SYSTEM),
+            action="sign_in",
+            target=principal_of_user(joined.user).public_id
+            if joined and joined.user
+            else "unknown",
+            outcome="refused",
+            payload={"address": address},
+        )
+
+
+def _audit_sign_in(user: User, *, actor: Principal, action: str, **said: str) -> None:
     memberships = Membership.objects.filter(user=user).select_related("project__team")
     membership = memberships.order_by("id").first()
     if membership is None:
@@ -358,7 +436,7 @@ def _audit_sign_in(user: User, *, actor: Principal, action: str) -> None:
         scope=scope_on(membership.project, actor),
         action=action,
         target=principal_of_user(user).public_id,
-        payload={"email": user.email},
+        payload={"email": user.email, **said},
     )
 
 

@@ -1,6 +1,6 @@
 """Tenancy and identity as other layers see them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -45,7 +45,7 @@ class IssuedKey:
     """`secret` is shown this once; only its SHA-256 is stored."""
 
     key: KeyView
-    secret: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

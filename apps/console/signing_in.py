@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.accounts import services
-from octavo.kernel.errors import OctavoError
+from octavo.kernel.errors import OctavoError, RateLimited
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -25,14 +25,19 @@ def password_form(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return render(request, "console/login.html", {"next": target})
     email = request.POST.get("email", "").strip().lower()
-    user: Any = auth.authenticate(
-        request, username=email, password=request.POST.get("password", "")
-    )
-    if user is None:
-        refusal = "The address or the password is wrong."
-        page = {"next": target, "email": email, "refusal": refusal}
-        return render(request, "console/login.html", page, status=422)
-    auth.login(request, user)
+    try:
+        user_id = services.sign_in(
+            email=email,
+            password=request.POST.get("password", ""),
+            address=request.META.get("REMOTE_ADDR", ""),
+        )
+    except OctavoError as refusal:
+        page = {"next": target, "email": email, "refusal": refusal.detail}
+        answer = render(request, "console/login.html", page, status=refusal.status)
+        if isinstance(refusal, RateLimited):
+            answer["Retry-After"] = str(refusal.retry_after)
+        return answer
+    auth.login(request, _user(user_id), backend=_BACKEND)
     return redirect(target)
 
 

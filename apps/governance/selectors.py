@@ -36,7 +36,8 @@ WITH link AS (
     SELECT seq, hash, seq = lag(seq, 1, 0::bigint) OVER chain + 1
         AND prev_hash = lag(hash, 1, ''::bytea) OVER chain
         AND hash = audit_hash(
-            prev_hash, seq, at, project_id, actor_id, actor, action, target, outcome, payload
+            prev_hash, organisation_id, seq, at, project_id, actor_id, actor, action, target,
+            outcome, payload
         ) AS holds
     FROM audit_entry WHERE organisation_id = %(organisation)s WINDOW chain AS (ORDER BY seq)
 ), seen AS (

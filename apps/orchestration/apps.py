@@ -8,17 +8,12 @@ class OrchestrationConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.agents.services import grants
-        from apps.governance.services import decisions
-        from apps.governance.types import Resource, ResourceKind
         from apps.observability import metrics
         from apps.orchestration import selectors
         from octavo.kernel import events, jobs
 
         events.subscribe("approval.decided", job="orchestration.approval_decided")
         grants.register_pins(selectors.find_pinned_version)
-        decisions.register_lister(
-            kind=ResourceKind.PROJECT, lister=lambda *, scope: [Resource.project_of(scope)]
-        )
         metrics.register_gauge(
             name="runs_ready",
             description="Runs that no worker has taken yet.",

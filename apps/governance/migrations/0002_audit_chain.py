@@ -10,11 +10,12 @@ from django.db.migrations.state import StateApps
 
 FUNCTIONS = """
 CREATE FUNCTION audit_hash(
-    prev bytea, seq bigint, at timestamptz, project uuid, actor_id uuid, actor text,
-    action text, target text, outcome text, payload jsonb
+    prev bytea, organisation uuid, seq bigint, at timestamptz, project uuid, actor_id uuid,
+    actor text, action text, target text, outcome text, payload jsonb
 ) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog AS $$
     SELECT sha256(prev || convert_to(jsonb_build_array(
-        seq, extract(epoch FROM at), project, actor_id, actor, action, target, outcome, payload
+        organisation, seq, extract(epoch FROM at), project, actor_id, actor, action, target,
+        outcome, payload
     )::text, 'UTF8'))
 $$;
 
@@ -32,8 +33,8 @@ BEGIN
     NEW.at := clock_timestamp();
     NEW.prev_hash := head.hash;
     NEW.hash := audit_hash(
-        NEW.prev_hash, NEW.seq, NEW.at, NEW.project_id, NEW.actor_id, NEW.actor,
-        NEW.action, NEW.target, NEW.outcome, NEW.payload
+        NEW.prev_hash, NEW.organisation_id, NEW.seq, NEW.at, NEW.project_id, NEW.actor_id,
+        NEW.actor, NEW.action, NEW.target, NEW.outcome, NEW.payload
     );
     UPDATE audit_head SET seq = NEW.seq, hash = NEW.hash
     WHERE organisation_id = NEW.organisation_id;

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 
-from octavo.kernel.clock import now
 from octavo.kernel.errors import Conflict
 from octavo.kernel.models import IdempotencyKey
 from octavo.kernel.scope import Scope
 
-ABANDONED_AFTER = timedelta(minutes=2)
+_KEPT_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,9 @@ class Answer:
 def claim(*, scope: Scope, key: str, fingerprint: bytes) -> Answer | None:
     """The stored answer, or None when the caller should now do the work and `complete` it.
 
-    Raises `Conflict` when the key was used for another request, or its first request still runs.
+    Claim, work and completion belong in one transaction: a second request waits here for its end,
+    and a process that dies leaves no claim. Raises `Conflict` when the key was used for another
+    request.
     """
     owner = {"project_id": scope.project_id, "principal_id": scope.principal.id, "key": key}
     try:
@@ -36,19 +38,10 @@ def claim(*, scope: Scope, key: str, fingerprint: bytes) -> Answer | None:
     if bytes(row.fingerprint) != fingerprint:
         raise Conflict(f"Idempotency-Key {key!r} was used for a different request. Send a new key.")
     if row.status is None:
-        _take_over(row, key)
-        return None
-    return Answer(status=row.status, body=bytes(row.body or b""))
-
-
-def _take_over(row: IdempotencyKey, key: str) -> None:
-    stale = IdempotencyKey.objects.filter(
-        pk=row.pk, status=None, created_at__lt=now() - ABANDONED_AFTER
-    )
-    if not stale.update(created_at=now()):
         raise Conflict(
             f"The first request with Idempotency-Key {key!r} is still under way. Retry in a moment."
         )
+    return Answer(status=row.status, body=bytes(row.body or b""))
 
 
 def complete(*, scope: Scope, key: str, answer: Answer) -> None:
@@ -62,3 +55,8 @@ def abandon(*, scope: Scope, key: str) -> None:
     IdempotencyKey.objects.filter(
         project_id=scope.project_id, principal_id=scope.principal.id, key=key, status=None
     ).delete()
+
+
+def prune() -> int:
+    """Forget answers older than a day, of the whole installation. How many there were."""
+    return IdempotencyKey.objects.filter(created_at__lt=Now() - _KEPT_FOR).delete()[0]

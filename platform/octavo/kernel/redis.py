@@ -1,4 +1,4 @@
-"""Redis is wake-ups and fan-out only: without it every caller works, more slowly."""
+"""Redis is wake-ups, fan-out and passing counts: without it every caller works, more slowly."""
 
 import logging
 from functools import cache

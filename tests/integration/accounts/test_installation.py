@@ -1,8 +1,11 @@
 """A first start makes what is missing; every further one finds it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from django.contrib.auth import authenticate
-from django.db import IntegrityError
+from django.db import IntegrityError, connections
 
 from apps.accounts import selectors, services
 from apps.accounts.credentials import KnownKeys
@@ -36,6 +39,29 @@ def test_the_first_start_makes_everything_and_the_second_nothing():
     assert (second.project, second.scope) == (first.project, first.scope)
     assert list_audit(scope=scope) == entries
     assert first.issued_key.secret not in str(entries)
+
+
+@pytest.mark.parametrize("api_key", ["", GIVEN])
+def test_of_many_first_starts_at_once_one_makes_the_key(api_key):
+    together = Barrier(6)
+
+    def start(_):
+        together.wait(5)
+        try:
+            return bootstrap_installation(api_key=api_key)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(start, range(6)))
+    assert [start.issued_key is None for start in made].count(False) == 1
+    assert len(selectors.list_keys(scope=made[0].scope)) == 1
+
+
+def test_a_secret_is_in_nothing_that_is_printed():
+    first = bootstrap_installation()
+    assert first.issued_key.secret not in repr(first)
+    assert first.issued_key.secret not in repr(first.issued_key)
 
 
 def test_a_given_admin_and_key_are_used_and_stay_as_they_are():

@@ -101,6 +101,26 @@ def test_a_key_made_with_a_key_reaches_no_further(admin):
         assert refusal.value.policies == ("key-scope",)
 
 
+def test_a_key_made_with_a_key_lasts_no_longer(admin):
+    end = now() + timedelta(hours=1)
+    short = services.issue_key(scope=admin, name="short", scopes=("*",), expires_at=end)
+    scope = services.authenticate_key(secret=short.secret)
+    assert services.issue_key(scope=scope, name="same").key.expires_at == end
+    sooner = end - timedelta(minutes=1)
+    assert (
+        services.issue_key(scope=scope, name="sooner", expires_at=sooner).key.expires_at == sooner
+    )
+    with pytest.raises(Forbidden, match="cannot last longer") as refusal:
+        services.issue_key(scope=scope, name="later", expires_at=end + timedelta(seconds=1))
+    assert refusal.value.policies == ("key-scope",)
+
+
+def test_a_key_that_was_revoked_elsewhere_makes_no_key(admin):
+    ApiKey.objects.filter(id=admin.key_id).update(revoked_at=now())
+    with pytest.raises(Unauthenticated, match="was revoked"):
+        services.issue_key(scope=admin, name="ci")
+
+
 @pytest.mark.parametrize("scopes", [(), ("run",), ("context.*", "fly.*"), ("",)])
 def test_scopes_that_name_no_action_are_refused(admin, scopes):
     with pytest.raises(InvalidInput, match="scopes are actions"):
@@ -136,6 +156,23 @@ def test_somebody_who_left_the_project_may_do_nothing_with_the_key_they_kept(adm
         scope=admin, action=Action.RUN_READ, resource=Resource.project_of(admin)
     )
     assert decision.policies == ("default-deny",)
+
+
+def test_the_key_of_somebody_who_left_the_project_is_refused(admin, monkeypatch):
+    bot = services.create_service(scope=admin, name="bot", role=Role.VIEWER)
+    agent = Principal(kind=PrincipalKind.AGENT, id=ids.new(), name="guide")
+    of_bot, of_agent, own = (
+        services.issue_key(scope=admin, name="own", principal=principal).secret
+        for principal in (bot, agent, None)
+    )
+    for secret in (of_bot, of_agent, own):
+        services.authenticate_key(secret=secret)
+    Membership.objects.all().delete()
+    monkeypatch.setattr(services, "_known_keys", KnownKeys())
+    for secret in (of_bot, own):
+        with pytest.raises(Unauthenticated, match="left the project"):
+            services.authenticate_key(secret=secret)
+    assert services.authenticate_key(secret=of_agent).principal == agent
 
 
 def test_keys_are_listed_newest_first_within_the_project(admin):

@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 
 from apps.accounts.models import LoginLink, User
-from apps.accounts.services import issue_login_link, redeem_login_link
+from apps.accounts.services import issue_login_link, prune, redeem_login_link
 from apps.governance.selectors import list_audit
 from octavo.kernel.errors import NotFound, Unauthenticated
 
@@ -59,6 +59,24 @@ def test_an_unknown_token_and_an_inactive_person_are_refused(token):
         redeem_login_link(token=token)
     with pytest.raises(NotFound):
         issue_login_link(email="admin@example.test")
+
+
+def test_expired_links_and_sessions_are_forgotten_and_live_ones_stay(token, postgres):
+    from django.contrib.sessions.models import Session
+
+    issue_login_link(email="admin@example.test")
+    with psycopg.connect(postgres.owner_url) as connection:
+        connection.execute(
+            "UPDATE login_link SET expires_at = now() - interval '1 second' "
+            "WHERE id = (SELECT min(id::text)::uuid FROM login_link)"
+        )
+        connection.execute(
+            "INSERT INTO django_session (session_key, session_data, expire_date) VALUES "
+            "('old', '', now() - interval '1 second'), ('new', '', now() + interval '1 day')"
+        )
+    assert prune() == 1
+    assert LoginLink.objects.count() == 1
+    assert [session.session_key for session in Session.objects.all()] == ["new"]
 
 
 def test_nobody_unknown_gets_a_link(installation):

@@ -143,6 +143,16 @@ def test_tampering_by_somebody_with_every_right_is_found(admin, tamper, change):
     assert not check(admin).ok
 
 
+def test_a_chain_does_not_pass_for_another_organisations(admin, tamper):
+    record(admin, 3)
+    other = ids.new()
+    tamper(f"UPDATE audit_entry SET organisation_id = '{other}'")
+    tamper(f"UPDATE audit_head SET organisation_id = '{other}'")
+    found = selectors.verify_audit(organisation_id=other)
+    assert found.checked > 0
+    assert not found.ok
+
+
 def test_what_a_writer_says_about_number_time_and_hash_is_ignored(admin):
     with connection.cursor() as cursor:
         cursor.execute(

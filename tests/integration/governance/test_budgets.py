@@ -108,6 +108,18 @@ def test_what_a_crash_left_is_released_after_an_hour_and_still_counts_when_settl
     assert counters(admin) == (CALL, Amount())
 
 
+def test_a_run_taken_over_gets_back_what_its_dead_holder_left_and_no_other_run_does(admin):
+    limit(admin, limit_calls=10)
+    run, other = (replace(admin, run_id=ids.new()) for _ in range(2))
+    late, done, _ = (budgets.reserve(scope=scope, amount=CALL) for scope in (run, run, other))
+    budgets.settle(reservation=done, actual=CALL, usage_id=ids.new())
+    assert budgets.release_run(run_id=run.run_id) == 1
+    assert budgets.release_run(run_id=run.run_id) == 0
+    assert counters(admin) == (CALL, CALL)
+    budgets.settle(reservation=late, actual=CALL, usage_id=ids.new())
+    assert counters(admin) == (Amount(calls=2), CALL)
+
+
 def test_a_call_without_any_budget_reserves_and_settles_all_the_same(admin):
     reservation = budgets.reserve(scope=admin, amount=CALL)
     budgets.settle(reservation=reservation, actual=CALL, usage_id=ids.new())

@@ -54,6 +54,14 @@ def test_every_answer_leaves_a_row_with_its_facts_and_policies(admin):
     assert row.bundle == decision.bundle
 
 
+def test_asking_answers_the_same_and_leaves_no_row(admin):
+    claimed = {"risk": "read"}
+    asked = decisions.ask(scope=admin, action=Action.TOOL_CALL, resource=TOOL, facts=claimed)
+    assert selectors.list_decisions(run_id=admin.run_id) == []
+    decided = decide(admin, **claimed)
+    assert replace(asked, id=decided.id) == decided
+
+
 def test_the_policies_behind_a_decision_can_be_read_back(admin, monkeypatch):
     monkeypatch.setattr(decisions, "_recorded_bundles", set())
     decision = decide(admin)
@@ -193,6 +201,15 @@ def test_allowed_ids_are_those_the_policies_let_through(admin, agent, monkeypatc
     assert len(queries) == 1
     assert allowed(replace(admin, key_scopes=("run.*",))) == ()
     assert selectors.list_decisions(run_id=admin.run_id) == []
+
+
+def test_identities_alone_list_the_project(admin, monkeypatch):
+    from django.apps import apps
+
+    monkeypatch.setattr(facts, "_listers", {})
+    apps.get_app_config("accounts").ready()
+    found = decisions.allowed_ids(scope=admin, action=Action.RUN_READ, kind=ResourceKind.PROJECT)
+    assert found == (admin.project_id,)
 
 
 def test_a_kind_that_nobody_lists_is_an_error_and_not_an_empty_answer(admin, monkeypatch):

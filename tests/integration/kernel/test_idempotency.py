@@ -11,7 +11,7 @@ from django.db import connections
 from octavo.kernel import ids
 from octavo.kernel.clock import now
 from octavo.kernel.errors import Conflict
-from octavo.kernel.idempotency import ABANDONED_AFTER, Answer, abandon, claim, complete
+from octavo.kernel.idempotency import Answer, abandon, claim, complete, prune
 from octavo.kernel.models import IdempotencyKey
 from octavo.kernel.scope import SYSTEM, Principal, PrincipalKind, Scope
 
@@ -60,13 +60,15 @@ def test_an_answer_is_not_forgotten_by_abandoning() -> None:
     assert claim(scope=scope(), key="a", fingerprint=PRINT) == ANSWER
 
 
-def test_a_request_whose_process_died_is_taken_over_once() -> None:
-    claim(scope=scope(), key="a", fingerprint=PRINT)
-    died = now() - ABANDONED_AFTER - timedelta(seconds=1)
-    IdempotencyKey.objects.update(created_at=died)
-    assert claim(scope=scope(), key="a", fingerprint=PRINT) is None
-    with pytest.raises(Conflict, match="under way"):
-        claim(scope=scope(), key="a", fingerprint=PRINT)
+def test_answers_are_forgotten_after_a_day() -> None:
+    for key in ("old", "new"):
+        claim(scope=scope(), key=key, fingerprint=PRINT)
+        complete(scope=scope(), key=key, answer=ANSWER)
+    yesterday = now() - timedelta(days=1, seconds=1)
+    IdempotencyKey.objects.filter(key="old").update(created_at=yesterday)
+    assert prune() == 1
+    assert claim(scope=scope(), key="new", fingerprint=PRINT) == ANSWER
+    assert claim(scope=scope(), key="old", fingerprint=b"other") is None
 
 
 def test_keys_of_other_principals_and_projects_are_other_keys() -> None:

@@ -83,6 +83,21 @@ def test_hints_lost_with_redis_are_sent_again(bench: Bench, processes: Any, redi
     assert worker.is_alive
 
 
+def test_spent_answers_and_login_links_are_pruned_by_a_worker(bench: Bench, processes: Any) -> None:
+    bench.rows(
+        "INSERT INTO idempotency_key (principal_id, project_id, key, fingerprint, created_at) "
+        "VALUES (gen_random_uuid(), gen_random_uuid(), 'old', '', now() - interval '2 days') "
+        "RETURNING key"
+    )
+    bench.rows(
+        "INSERT INTO login_link (id, user_id, token_hash, expires_at) SELECT gen_random_uuid(), "
+        "id, '', now() - interval '1 minute' FROM user_account LIMIT 1 RETURNING token_hash"
+    )
+    processes.worker(queues="runs", threads=1, **SETTINGS)
+    spent = "SELECT (SELECT count(*) FROM idempotency_key) + (SELECT count(*) FROM login_link)"
+    runs.eventually(lambda: bench.rows(spent) == [(0,)])
+
+
 def _run_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "manage.py", "run", *arguments],

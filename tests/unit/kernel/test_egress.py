@@ -5,7 +5,7 @@ import ipaddress
 import pytest
 from django.test import override_settings
 
-from octavo.kernel.egress import check_url, is_public
+from octavo.kernel.egress import check_url, is_metadata, is_public
 from octavo.kernel.errors import InvalidInput
 
 INTERNAL = [
@@ -99,3 +99,29 @@ def test_an_internal_address_is_reachable_when_it_is_listed(rule: str) -> None:
 def test_a_rule_allows_nothing_but_what_it_names(rule: str) -> None:
     with override_settings(EGRESS_ALLOW=(rule,)), pytest.raises(InvalidInput, match="EGRESS_ALLOW"):
         check_url("http://10.0.0.5:8000/v1")
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        "169.254.169.254",
+        "100.100.100.200",
+        "fe80::1%eth0",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "::ffff:169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "::169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "::ffff:100.100.100.200",
+    ],
+)
+def test_addresses_of_cloud_credentials_are_known_in_every_form(literal: str) -> None:
+    assert is_metadata(literal)
+
+
+@pytest.mark.parametrize("literal", ["127.0.0.1", "::1", "10.0.0.1", "fd00::1", "8.8.8.8", "gpu"])
+def test_other_addresses_and_names_are_not_taken_for_them(literal: str) -> None:
+    assert not is_metadata(literal)
