@@ -1,4 +1,8 @@
-"""Agents and their versions as others see them."""
+"""Agents and their versions as others see them.
+
+`get_agent`, `list_agents` and `list_versions` are for people and programs, and ask whether they may
+read; the others are for services, which ask a policy of their own about what they do.
+"""
 
 from functools import lru_cache
 from uuid import UUID
@@ -6,15 +10,26 @@ from uuid import UUID
 from apps.agents import codec
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.types import AgentView, Definition
+from apps.governance.services import decisions
+from apps.governance.types import Action, ResourceKind
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
+_READS = (Action.RUN_READ, Action.AGENT_MANAGE)
+
 
 def get_agent(*, scope: Scope, name: str, version: int | None = None) -> AgentView:
-    """The newest version, or the one asked for. Raises `NotFound`."""
-    agent = Agent.objects.filter(project_id=scope.project_id, name=name).first()
-    if agent is None:
-        raise NotFound(f"There is no agent {name!r}. GET /api/v1/agents lists those there are.")
+    """The newest version, or the one asked for. Raises `NotFound`, also for a caller who may not
+    read the project.
+    """
+    if not _may_read(scope):
+        raise _missing(name)
+    return get_agent_unchecked(scope=scope, name=name, version=version)
+
+
+def get_agent_unchecked(*, scope: Scope, name: str, version: int | None = None) -> AgentView:
+    """The same for a service that decides by itself what the caller may do with the agent."""
+    agent = _row(scope, name)
     number = agent.head if version is None else version
     row = AgentVersion.objects.filter(agent=agent, number=number).first()
     if row is None:
@@ -32,7 +47,9 @@ def get_version_id(*, agent_id: UUID, version: int) -> UUID:
 
 
 def list_agents(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[AgentView]:
-    """Newest agents first, each at its newest version."""
+    """Newest agents first, each at its newest version; none for a caller who may not read."""
+    if not _may_read(scope):
+        return []
     agents = Agent.objects.filter(project_id=scope.project_id).order_by("-id")
     if before is not None:
         agents = agents.filter(id__lt=before)
@@ -45,10 +62,12 @@ def list_agents(*, scope: Scope, limit: int = 50, before: UUID | None = None) ->
 def list_versions(
     *, scope: Scope, name: str, limit: int = 50, before: int | None = None
 ) -> list[AgentView]:
-    """Newest version first. Raises `NotFound` for an unknown agent."""
-    agent = Agent.objects.filter(project_id=scope.project_id, name=name).first()
-    if agent is None:
-        raise NotFound(f"There is no agent {name!r}. GET /api/v1/agents lists those there are.")
+    """Newest version first. Raises `NotFound` for an unknown agent, and for a caller who may not
+    read the project.
+    """
+    if not _may_read(scope):
+        raise _missing(name)
+    agent = _row(scope, name)
     rows = AgentVersion.objects.filter(agent=agent).order_by("-number")
     if before is not None:
         rows = rows.filter(number__lt=before)
@@ -68,6 +87,28 @@ def find_head_definition(*, agent_id: UUID) -> Definition | None:
     """The newest definition of an agent that acts outside a run."""
     row = AgentVersion.objects.filter(agent_id=agent_id).order_by("-number").first()
     return codec.from_json(row.definition) if row else None
+
+
+def _row(scope: Scope, name: str) -> Agent:
+    agent = Agent.objects.filter(project_id=scope.project_id, name=name).first()
+    if agent is None:
+        raise _missing(name)
+    return agent
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(
+        f"There is no agent {name!r} that you may read. GET /api/v1/agents lists those there are."
+    )
+
+
+def _may_read(scope: Scope) -> bool:
+    """Whoever may see what runs did, or may save agents."""
+    return any(
+        scope.project_id
+        in decisions.allowed_ids(scope=scope, action=action, kind=ResourceKind.PROJECT)
+        for action in _READS
+    )
 
 
 def _view(agent: Agent, row: AgentVersion) -> AgentView:

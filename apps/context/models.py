@@ -178,7 +178,11 @@ class ReadLog(models.Model):
 
 
 class IngestJob(models.Model):
-    """Uploaded files on their way into a space, for the principal that sent them."""
+    """Uploaded files on their way into a space, for the principal that sent them.
+
+    `touched_at` is when a worker last showed that it holds the job, or a hint was sent for it;
+    `lost` counts workers that went away with it since a file had its report.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.new)
     space = models.ForeignKey(Space, on_delete=models.CASCADE, related_name="+")
@@ -188,11 +192,20 @@ class IngestJob(models.Model):
     principal_name = models.TextField()
     status = models.TextField(default="queued")
     attempts = models.IntegerField(default=0)
+    lost = models.SmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
+    touched_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "ingest_job"
+        indexes = [
+            models.Index(
+                fields=["touched_at"],
+                name="ingest_job_open",
+                condition=models.Q(finished_at__isnull=True),
+            )
+        ]
 
 
 class IngestFile(models.Model):

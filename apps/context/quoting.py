@@ -199,4 +199,5 @@ def _quote(candidate: _Candidate) -> Quote:
             start=candidate.unit.start,
             end=candidate.unit.end,
         ),
+        trust=candidate.hit.trust,
     )

@@ -85,12 +85,18 @@ def get_entry(*, scope: Scope, space: str, key: str, as_of: int | None = None) -
     )
 
 
-def list_revisions(*, scope: Scope, space: str, key: str) -> list[RevisionView]:
-    """The newest first, deletions included. Raises `NotFound` for a key that never was."""
+def list_revisions(
+    *, scope: Scope, space: str, key: str, limit: int = 50, before: int | None = None
+) -> list[RevisionView]:
+    """The newest first, deletions included. `before` is the number of the last revision of the page
+    before. Raises `NotFound` for a key that never was.
+    """
     place = access.readable_space(scope=scope, name=space)
     revisions = Revision.objects.filter(entry__space=place, entry__key=key).order_by("-number")
-    found = [views.revision_view(revision) for revision in revisions]
-    if not found:
+    if before is not None:
+        revisions = revisions.filter(number__lt=before)
+    found = [views.revision_view(revision) for revision in revisions[:limit]]
+    if not found and before is None:
         raise NotFound(
             f"There never was an entry {key!r} in the space {space!r}. List the space's entries."
         )

@@ -132,11 +132,15 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """One sentence, verbatim, with its place in the source and how well it answers (0…1)."""
+    """One sentence, verbatim, with its place in the source and how well it answers (0…1).
+
+    `trust` is that of the revision it stands in.
+    """
 
     text: str
     score: float
     citation: Citation
+    trust: str
 
 
 class FileStatus(StrEnum):

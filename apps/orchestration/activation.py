@@ -114,12 +114,13 @@ def contents_of(run: RunFacts, records: list[Record]) -> Mapping[str, Any]:
 
 
 def scope_of(run: RunFacts) -> Scope:
-    """A run acts as its agent."""
+    """A run acts as its agent; what it uses counts for the key that started it."""
     return Scope(
         organisation_id=run.organisation_id,
         team_id=run.team_id,
         project_id=run.project_id,
         principal=Principal(kind=PrincipalKind.AGENT, id=run.agent_id, name=run.agent_name),
+        key_id=run.key_id,
         run_id=run.id,
     )
 

@@ -69,7 +69,7 @@ def claim(*, run_id: UUID, owner: str) -> tuple[RunFacts, Head] | None:
     ) = rows[0]
     names = ("id", "organisation_id", "team_id", "project_id", "agent_id", "agent_name")
     run = RunFacts(
-        **dict(zip((*names, "agent_version_id"), facts, strict=True)),
+        **dict(zip((*names, "agent_version_id", "key_id"), facts, strict=True)),
         strategy=strategy,
         input=from_json(stored_input),
         deadline_at=deadline_at,

@@ -15,6 +15,7 @@ class Run(models.Model):
     """One durable run. `fence` grows with every claim; only its holder may append.
 
     `next_seq` is the journal's head, `mail_seq` the inbox's, `read_seq` how far the inbox was read.
+    `key_id` is the API key that started it: its budgets bind the run, its scopes do not.
     `crashes` counts lost leases since the last append. `lease_until` must stay without an index:
     that keeps appends heap-only.
     """
@@ -58,6 +59,7 @@ class Run(models.Model):
     waiting_on = models.JSONField(null=True)
     started_by = models.TextField()
     starter_id = models.UUIDField()
+    key_id = models.UUIDField(null=True)
     session = models.TextField(db_default="")
     metadata = models.JSONField()
     traceparent = models.TextField(db_default="")

@@ -19,7 +19,7 @@ class Fenced(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What of a run never changes while it lives."""
+    """What of a run never changes while it lives. `key_id` is the API key that started it."""
 
     id: UUID
     organisation_id: UUID
@@ -28,6 +28,7 @@ class RunFacts:
     agent_id: UUID
     agent_name: str
     agent_version_id: UUID
+    key_id: UUID | None
     strategy: str
     input: Any
     deadline_at: datetime | None

@@ -19,12 +19,12 @@ INSERT_RUN = """
 INSERT INTO run (
   id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, version,
   strategy, root_id, parent_key, status, next_seq, deadline_at, input, started_by, starter_id,
-  session, metadata, traceparent)
+  key_id, session, metadata, traceparent)
 VALUES (
   %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(agent_id)s, %(agent_name)s,
   %(agent_version_id)s, %(version)s, %(strategy)s, %(id)s, '', 'ready', 2,
   now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
-  %(session)s, %(metadata)s::jsonb, %(traceparent)s)
+  %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s)
 RETURNING deadline_at
 """
 
@@ -43,7 +43,7 @@ WHERE id = %(id)s AND (
   status = 'ready'
   OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id,
-  strategy, input, fence, next_seq, read_seq, mail_seq, cancel_requested, deadline_at, now()
+  key_id, strategy, input, fence, next_seq, read_seq, mail_seq, cancel_requested, deadline_at, now()
 """
 
 # The blobs' rows are in the same statement: an event never names content that is not there.

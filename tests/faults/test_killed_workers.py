@@ -6,7 +6,10 @@ from typing import Any
 
 import redis
 
+from apps.governance.services import budgets
+from apps.governance.types import BudgetScope, Period
 from octavo.devserver.processes import worker_command
+from octavo.kernel.scope import SYSTEM
 from tests import runs, toolbox
 from tests.runs import Bench
 
@@ -89,6 +92,26 @@ def test_a_killed_workers_run_goes_on_within_its_lease_and_a_few_seconds(
     assert time.monotonic() - killed < float(LEASE) + 5
     runs.eventually(lambda: bench.rows(_OVER) == [(1,)])
     assert runs.events(bench.scope, run.id)[-1].type == "run_succeeded"
+
+
+def test_a_run_killed_during_a_model_call_still_fits_its_budget(
+    bench: Bench, processes: Any
+) -> None:
+    runs.save(bench.scope)
+    run = runs.start(bench.scope, delay=2)
+    budgets.set_limit(
+        scope=bench.scope.acting_as(SYSTEM),
+        on=BudgetScope.RUN,
+        target_id=run.id,
+        period=Period.TOTAL,
+        limit_calls=1,
+    )
+    worker = processes.worker(queues="runs", threads=2, **SETTINGS)
+    runs.eventually(lambda: bench.chat.open_calls == 1)
+    worker.kill()
+    _start_worker(processes, 1)
+    runs.eventually(lambda: bench.rows(_OVER) == [(1,)])
+    assert runs.types(bench.scope, run.id) == ["run_started", "model_answered", "run_succeeded"]
 
 
 def test_a_stopped_worker_hands_its_runs_back_and_is_gone_in_seconds(

@@ -4,18 +4,19 @@ Every save is a new version; what was saved before stays as it was.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from apps.agents import codec
 from apps.agents.models import Agent, AgentVersion
-from apps.agents.selectors import get_agent
+from apps.agents.selectors import get_agent_unchecked
+from apps.agents.services import grants
 from apps.agents.types import Access, AgentView, Definition
 from apps.context import selectors as context
 from apps.governance.services import decisions
-from apps.governance.types import Action, Resource, ResourceKind
+from apps.governance.types import Action, Outcome, Resource, ResourceKind
 from apps.model_registry import selectors as model_registry
 from apps.tools import selectors as tools
 from apps.tools import services as tool_services
@@ -49,7 +50,7 @@ def save_agent(*, scope: Scope, name: str, definition: Definition, create: bool)
         )
     _check_grants(scope, definition)
     _write(scope, resource, agent, definition)
-    return get_agent(scope=scope, name=name)
+    return get_agent_unchecked(scope=scope, name=name)
 
 
 def _refuse_wrong_presence(name: str, agent: Agent | None, *, create: bool) -> None:
@@ -108,9 +109,10 @@ def _problem(path: str, detail: str) -> Problem:
 
 
 def _check_grants(scope: Scope, definition: Definition) -> None:
-    route = model_registry.get_route(scope=scope, name=definition.route)
-    resource = Resource(kind=ResourceKind.ROUTE, id=route.id, name=route.name)
-    decisions.check(scope=scope, action=Action.MODEL_CALL, resource=resource)
+    for name in grants.routes_of(definition):
+        resource = _route_resource(scope, name)
+        decisions.check(scope=scope, action=Action.MODEL_CALL, resource=resource)
+    _check_tools(scope, definition.tools)
     for grant in definition.spaces:
         space = context.get_space(scope=scope, name=grant.space)
         writes = grant.access is Access.WRITE
@@ -119,6 +121,34 @@ def _check_grants(scope: Scope, definition: Definition) -> None:
             action=Action.CONTEXT_WRITE if writes else Action.CONTEXT_READ,
             resource=Resource(kind=ResourceKind.SPACE, id=space.id, name=space.name),
         )
+
+
+def _route_resource(scope: Scope, name: str) -> Resource:
+    """Also for the embedding route of a project that has none yet: it is granted by its name."""
+    try:
+        route_id = model_registry.get_route(scope=scope, name=name).id
+    except NotFound:
+        route_id = ids.new()
+    return Resource(kind=ResourceKind.ROUTE, id=route_id, name=name)
+
+
+def _check_tools(scope: Scope, patterns: Sequence[str]) -> None:
+    """Each tool by what it does; and each pattern as if a tool had its name, because it also grants
+    tools that come later. A call that only needs a person's approval may be granted.
+    """
+    for tool in tools.list_granted(scope=scope, patterns=patterns):
+        decision = decisions.decide(
+            scope=scope,
+            action=Action.TOOL_CALL,
+            resource=tools.resource_of(tool),
+            facts={"risk": tool.risk.value, "egress": tool.egress},
+        )
+        if decision.outcome is not Outcome.REQUIRE_APPROVAL:
+            decision.require()
+    for pattern in patterns:
+        if pattern.endswith("*"):
+            future = Resource(kind=ResourceKind.TOOL, id=ids.new(), name=pattern)
+            decisions.check(scope=scope, action=Action.TOOL_CALL, resource=future)
 
 
 @transaction.atomic

@@ -31,11 +31,16 @@ def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mappin
     if resource.kind is ResourceKind.SPACE:
         return _space_facts(definition, action, resource.name)
     if resource.kind is ResourceKind.ROUTE:
-        return {"granted": resource.name in _routes(definition)}
+        return {"granted": resource.name in routes_of(definition)}
     if resource.kind in {ResourceKind.TOOL, ResourceKind.AGENT}:
         name = resource.name if resource.kind is ResourceKind.TOOL else f"agent__{resource.name}"
         return {"granted": is_granted(name, definition.tools)}
     return {"granted": False}
+
+
+def routes_of(definition: Definition) -> tuple[str, ...]:
+    """Its chat route; and the embedding route where it has spaces, as searching them embeds."""
+    return (definition.route, EMBEDDING_ROUTE) if definition.spaces else (definition.route,)
 
 
 def _definition_in_force(scope: Scope) -> Definition | None:
@@ -43,11 +48,6 @@ def _definition_in_force(scope: Scope) -> Definition | None:
         version_id = _pin_of_run[0](scope.run_id)
         return selectors.get_definition(version_id=version_id) if version_id else None
     return selectors.find_head_definition(agent_id=scope.principal.id)
-
-
-def _routes(definition: Definition) -> set[str]:
-    """Its chat route; and the embedding route where it has spaces, as searching them embeds."""
-    return {definition.route, EMBEDDING_ROUTE} if definition.spaces else {definition.route}
 
 
 def _space_facts(definition: Definition, action: Action, name: str) -> Mapping[str, Fact]:

@@ -83,12 +83,15 @@ class Migration(migrations.Migration):
                 ('principal_name', models.TextField()),
                 ('status', models.TextField(default='queued')),
                 ('attempts', models.IntegerField(default=0)),
+                ('lost', models.SmallIntegerField(default=0)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('touched_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('finished_at', models.DateTimeField(null=True)),
                 ('space', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='context.space')),
             ],
             options={
                 'db_table': 'ingest_job',
+                'indexes': [models.Index(condition=models.Q(('finished_at__isnull', True)), fields=['touched_at'], name='ingest_job_open')],
             },
         ),
         migrations.CreateModel(

@@ -1,13 +1,15 @@
 """Takes files into a space. One file's failure is that file's report and stops nothing else."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 from django.db.models.functions import Now
 
 from apps.context import access, filing, views, walking
@@ -21,9 +23,27 @@ log = logging.getLogger(__name__)
 
 JOB = "context.ingest"
 MAX_UPLOADS = 1000
-_ENDED = frozenset({"done", "failed"})
 _ATTEMPTS = 30
 _PAUSE = timedelta(seconds=30)
+_MOST_LOST = 3
+_BEAT_SECONDS = 15.0
+_WORKER_LOST = (
+    "The worker was lost while it read this file or one next to it. Look for the cause in the "
+    "worker's log, then upload the file by itself."
+)
+
+# A hint that only waits in a long queue is repeated ever more rarely.
+_REVIVE = """
+UPDATE ingest_job SET
+  lost = lost + (status = 'running')::int, status = 'queued', touched_at = now()
+WHERE id IN (
+  SELECT id FROM ingest_job
+  WHERE finished_at IS NULL AND touched_at < now() - CASE status
+    WHEN 'running' THEN interval '60 s'
+    ELSE greatest(interval '60 s', touched_at - created_at) END
+  ORDER BY touched_at LIMIT 500 FOR UPDATE SKIP LOCKED)
+RETURNING id
+"""
 
 
 def ingest_paths(
@@ -87,27 +107,75 @@ def start_job(*, scope: Scope, space: str, uploads: Sequence[tuple[str, bytes]])
 
 
 def run_job(*, job_id: str) -> None:
-    """Ingest what the job still holds. Idempotent: a file with a report is not read again.
+    """Ingest what the job still holds, unless a worker is at it. Idempotent: a file with a report
+    is not read again.
 
     Runs with the rights that the uploader has now. While no embedding model answers, the job comes
-    back later; after a quarter of an hour its files fail with the reason.
+    back later; after a quarter of an hour its files fail with the reason, as they do after three
+    workers were lost over them.
     """
-    job = IngestJob.objects.select_related("space").filter(id=UUID(job_id)).first()
-    if job is None or job.status in _ENDED:
+    job = _claim(UUID(job_id))
+    if job is None:
         return
-    IngestJob.objects.filter(id=job.id).update(status="running")
     try:
-        for incoming, report in filing.file_all(
-            scope=_scope_of(job), space=job.space, files=_uploads(job)
-        ):
-            _close_file(job, incoming.key, report)
+        if job.lost >= _MOST_LOST:
+            _fail_rest(job, _WORKER_LOST)
+        with _kept(job):
+            for incoming, report in filing.file_all(
+                scope=_scope_of(job), space=job.space, files=_uploads(job)
+            ):
+                _close_file(job, incoming.key, report)
     except Unavailable as error:
         if job.attempts < _ATTEMPTS:
             _try_again(job, error)
             return
-        for name in list(job.files.filter(status="").values_list("name", flat=True)):
-            _close_file(job, name, filing.failed(PurePosixPath(name), str(error)))
+        _fail_rest(job, str(error))
     _close_job(job)
+
+
+@transaction.atomic
+def revive_jobs() -> int:
+    """Send another hint for jobs that no worker has shown to hold for a minute; how many.
+
+    Safe in any number of processes at once.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_REVIVE)
+        revived = [row[0] for row in cursor.fetchall()]
+    for job_id in revived:
+        jobs.enqueue(JOB, job_id=str(job_id))
+    return len(revived)
+
+
+def _claim(job_id: UUID) -> IngestJob | None:
+    """None: it has ended, or a worker holds it."""
+    waiting = IngestJob.objects.filter(id=job_id, status="queued")
+    if not waiting.update(status="running", touched_at=Now()):
+        return None
+    return IngestJob.objects.select_related("space").get(id=job_id)
+
+
+@contextmanager
+def _kept(job: IngestJob) -> Iterator[None]:
+    """While the block runs, show that the job is held: one file may take long."""
+    stop = threading.Event()
+
+    def show() -> None:
+        while not stop.wait(_BEAT_SECONDS):
+            try:
+                IngestJob.objects.filter(id=job.id, status="running").update(touched_at=Now())
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("Ingestion %s cannot be shown to go on: %s", job.id, error)
+            finally:
+                connections.close_all()
+
+    thread = threading.Thread(target=show, name="octavo-ingest-beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _uploads(job: IngestJob) -> Iterator[filing.Incoming]:
@@ -128,12 +196,20 @@ def _close_file(job: IngestJob, name: str, report: FileReport) -> None:
         embedded=report.embedded,
         payload=None,
     )
+    IngestJob.objects.filter(id=job.id).exclude(lost=0).update(lost=0)
+
+
+def _fail_rest(job: IngestJob, reason: str) -> None:
+    for name in list(job.files.filter(status="").values_list("name", flat=True)):
+        _close_file(job, name, filing.failed(PurePosixPath(name), reason))
 
 
 def _try_again(job: IngestJob, error: Unavailable) -> None:
     log.warning("Ingestion %s waits for an embedding model: %s", job.id, error)
     with transaction.atomic():
-        IngestJob.objects.filter(id=job.id).update(status="queued", attempts=job.attempts + 1)
+        IngestJob.objects.filter(id=job.id).update(
+            status="queued", attempts=job.attempts + 1, touched_at=Now()
+        )
         jobs.enqueue(JOB, delay=_PAUSE, job_id=str(job.id))
 
 

@@ -5,6 +5,7 @@ cannot wait for each other. A budget counts from the moment it is set.
 """
 
 import logging
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -104,6 +105,8 @@ UPDATE budget_window SET
 WHERE id = %(window)s
 """
 
+_OPEN_OF_RUN = "SELECT id FROM reservation WHERE state = 'open' AND run_id = %s ORDER BY id"
+
 _STALE = """
 SELECT id FROM reservation
 WHERE state = 'open' AND created_at < now() - interval '1 hour'
@@ -135,7 +138,7 @@ def reserve(*, scope: Scope, amount: Amount, agent_id: UUID | None = None) -> Re
 def settle(*, reservation: Reservation, actual: Amount, usage_id: UUID) -> None:
     """Replace what was set aside by what was used. A second time changes nothing.
 
-    What was released meanwhile, because it was open for more than an hour, still counts as spent.
+    What was released meanwhile, because its process was taken for dead, still counts as spent.
     """
     with transaction.atomic():
         _close(reservation.id, "settled", ["open", "released"], actual, usage_id)
@@ -152,10 +155,18 @@ def release_stale() -> int:
     with connection.cursor() as cursor:
         cursor.execute(_STALE)
         stale = [row[0] for row in cursor.fetchall()]
-    for reservation_id in stale:
-        with transaction.atomic():
-            _close(reservation_id, "released", ["open"], Amount(), None)
-    return len(stale)
+    return _release_all(stale)
+
+
+def release_run(*, run_id: UUID) -> int:
+    """Release what a crashed process left set aside for the run; how many reservations there were.
+
+    For whoever has just taken the run over. A call that ends after all still counts as spent.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN_OF_RUN, [run_id])
+        left = [row[0] for row in cursor.fetchall()]
+    return _release_all(left)
 
 
 def set_limit(
@@ -275,6 +286,13 @@ def _exceeded(window: dict[str, Any]) -> str:
         f"The budget of this {window['scope_kind']} ({limit} {per}) has no room for the call. "
         "Raise the limit, or wait until a period ends or calls under way are settled."
     )
+
+
+def _release_all(reservation_ids: Sequence[UUID]) -> int:
+    for reservation_id in reservation_ids:
+        with transaction.atomic():
+            _close(reservation_id, "released", ["open"], Amount(), None)
+    return len(reservation_ids)
 
 
 def _close(

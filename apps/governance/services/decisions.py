@@ -1,4 +1,4 @@
-"""The one decision point. What is not clearly permitted is refused; every answer leaves a row."""
+"""The one decision point. What is not clearly permitted is refused; each decision leaves a row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,19 +60,17 @@ def decide(
     come from the registered providers. Never raises for a refusal: see `Decision.require`.
     """
     bundle = cedar.shipped_bundle()
-    judged = _judge(bundle, scope, action, resource, facts)
-    decision = Decision(
-        id=ids.new(),
-        outcome=judged.outcome,
-        policies=judged.policies,
-        obligations=judged.obligations,
-        facts=judged.facts,
-        bundle=bundle.sha256,
-        explain=judged.explain,
-    )
+    decision = _answer(bundle, scope, action, resource, facts)
     _record(decision, scope=scope, action=action, resource=resource, step=step)
     _record_bundle(bundle)
     return decision
+
+
+def ask(
+    *, scope: Scope, action: Action, resource: Resource, facts: Mapping[str, Fact] = NO_FACTS
+) -> Decision:
+    """What `decide` would answer. Nothing happens, so the log of what happened gets no row."""
+    return _answer(cedar.shipped_bundle(), scope, action, resource, facts)
 
 
 def check(
@@ -130,6 +128,25 @@ def key_covers(*, key_scopes: Sequence[str], action: Action) -> bool:
         pattern in {"*", action.value}
         or (pattern.endswith(".*") and action.value.startswith(pattern[:-1]))
         for pattern in key_scopes
+    )
+
+
+def _answer(
+    bundle: cedar.Bundle,
+    scope: Scope,
+    action: Action,
+    resource: Resource,
+    claimed: Mapping[str, Fact],
+) -> Decision:
+    judged = _judge(bundle, scope, action, resource, claimed)
+    return Decision(
+        id=ids.new(),
+        outcome=judged.outcome,
+        policies=judged.policies,
+        obligations=judged.obligations,
+        facts=judged.facts,
+        bundle=bundle.sha256,
+        explain=judged.explain,
     )
 
 

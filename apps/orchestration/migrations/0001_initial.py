@@ -132,6 +132,7 @@ class Migration(migrations.Migration):
                 ('waiting_on', models.JSONField(null=True)),
                 ('started_by', models.TextField()),
                 ('starter_id', models.UUIDField()),
+                ('key_id', models.UUIDField(null=True)),
                 ('session', models.TextField(db_default='')),
                 ('metadata', models.JSONField()),
                 ('traceparent', models.TextField(db_default='')),

@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 
 from apps.agents.services import loop
 from apps.agents.types import CallModel, CallTools, Fail, Finish, LoopDecision, Retrieve
-from apps.governance.services import approvals
+from apps.governance.services import approvals, budgets
 from apps.observability import metrics
 from apps.orchestration import activation as activations
 from apps.orchestration import drafts, journal, leases
@@ -51,6 +51,8 @@ def advance(*, run_id: str) -> None:
     bound = logs.bound(run_id=ids.encode(ids.Kind.RUN, run.id), trace_id=ids.trace_id(run.id))
     with bound, leases.hold(run.id, head.fence) as lease:
         try:
+            if head.fence > 1:  # whoever held the run before may have died during a call
+                budgets.release_run(run_id=run.id)
             _drive(activations.load(run, head, lease))
         except (_Ended, Parked):
             return

@@ -43,7 +43,7 @@ def start_run(
     Raises `NotFound` (agent, version), `InvalidInput` with paths, and `Forbidden`.
     """
     _check(input, budget_usd, metadata or {})
-    found = agents.get_agent(scope=scope, name=agent, version=version)
+    found = agents.get_agent_unchecked(scope=scope, name=agent, version=version)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     decisions.check(scope=scope, action=Action.RUN_START, resource=resource)
     route = model_registry.get_route(scope=scope, name=found.definition.route)
@@ -106,6 +106,7 @@ def _write(
         deadline=None if deadline is None else timedelta(seconds=deadline),
         started_by=scope.principal.name,
         starter_id=scope.principal.id,
+        key_id=scope.key_id,
     )
     first = {
         "agent": agent.name,

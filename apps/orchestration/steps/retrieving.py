@@ -13,7 +13,6 @@ from octavo.kernel.errors import OctavoError
 
 _SECONDS = 90.0
 _LONGEST_QUERY = 4000
-_TRUSTED = "trusted"
 
 
 def retrieve(activation: Activation, decision: Retrieve) -> None:
@@ -47,7 +46,7 @@ def _find(
     if decision.quote:
         quotes = searching.quote(scope=scope, query=query, spaces=spaces, limit=limit, step=step)
         found = [
-            Source(text=q.text, score=q.score, citation=asdict(q.citation), trust=_TRUSTED)
+            Source(text=q.text, score=q.score, citation=asdict(q.citation), trust=q.trust)
             for q in quotes
         ]
         return found, None

@@ -15,7 +15,11 @@ from apps.agents import selectors
 from apps.agents.services import definitions
 from apps.agents.types import Access, Definition, Limits, SpaceGrant, Strategy
 from apps.context.services import spaces
+from apps.orchestration.services import starting
+from apps.tools import selectors as tool_selectors
+from octavo.kernel import ids
 from octavo.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
+from octavo.kernel.scope import Principal, PrincipalKind
 from tests.runs import Bench
 
 FULL = Definition(
@@ -109,6 +113,68 @@ def test_a_viewer_cannot_save_agents(handbook: Bench) -> None:
         definitions.save_agent(
             scope=handbook.scope.acting_as(viewer), name="mine", definition=FULL, create=True
         )
+
+
+@pytest.mark.parametrize("tools", [("*",), ("nothing_yet_*",), ("box_look",)])
+def test_nobody_grants_tools_they_may_not_call(bench: Bench, tools: tuple[str, ...]) -> None:
+    definition = Definition(instructions="Do it.", tools=tools)
+    narrow = replace(bench.scope, key_scopes=("agent.manage", "model.call"))
+    with pytest.raises(Forbidden, match=r"tool\.call"):
+        definitions.save_agent(scope=narrow, name="mine", definition=definition, create=True)
+    wider = replace(narrow, key_scopes=(*narrow.key_scopes, "tool.call"))
+    saved = definitions.save_agent(scope=wider, name="mine", definition=definition, create=True)
+    assert saved.definition.tools == tools
+
+
+def test_a_tool_whose_calls_need_approval_may_be_granted(bench: Bench) -> None:
+    definition = Definition(instructions="Launch.", tools=("box_launch",))
+    saved = definitions.save_agent(
+        scope=bench.scope, name="launcher", definition=definition, create=True
+    )
+    assert saved.version == 1
+
+
+def test_spaces_grant_the_embedding_route_so_it_is_asked_about(
+    handbook: Bench, postgres: Any
+) -> None:
+    save(handbook)
+    asked = (
+        "SELECT resource_name FROM decision WHERE action = 'model.call' "
+        "AND resource_kind = 'Route' ORDER BY 1"
+    )
+    assert handbook.rows(asked) == [("default",), ("embedding",)]
+
+
+@pytest.mark.parametrize("ground", ["stranger", "key"])
+def test_only_who_may_read_the_project_sees_its_agents_and_tools(
+    handbook: Bench, ground: str
+) -> None:
+    save(handbook)
+    stranger = Principal(kind=PrincipalKind.SERVICE, id=ids.new(), name="gone")
+    scope = {
+        "stranger": handbook.scope.acting_as(stranger),
+        "key": replace(handbook.scope, key_scopes=("run.start",)),
+    }[ground]
+    with pytest.raises(NotFound):
+        selectors.get_agent(scope=scope, name="guide")
+    with pytest.raises(NotFound):
+        selectors.list_versions(scope=scope, name="guide")
+    with pytest.raises(NotFound):
+        tool_selectors.get_tool(scope=scope, name="box_look")
+    assert selectors.list_agents(scope=scope) == []
+    assert tool_selectors.list_tools(scope=scope) == ()
+    viewer = accounts.create_service(scope=handbook.scope, name="reader", role=Role.VIEWER)
+    reader = handbook.scope.acting_as(viewer)
+    assert selectors.get_agent(scope=reader, name="guide").version == 1
+    assert tool_selectors.get_tool(scope=reader, name="box_look") in tool_selectors.list_tools(
+        scope=reader
+    )
+
+
+def test_a_key_made_to_start_runs_needs_no_right_to_read(handbook: Bench) -> None:
+    save(handbook)
+    scope = replace(handbook.scope, key_scopes=("run.start",))
+    assert starting.start_run(scope=scope, agent="guide", input="Hello?").agent == "guide"
 
 
 def test_a_saved_version_cannot_be_changed_by_the_running_role(

@@ -29,6 +29,7 @@ def embedder(word_vectors: WordVectors) -> Iterator[WordVectors]:
     word_vectors.texts.clear()
     yield word_vectors
     word_vectors.is_down = False
+    word_vectors.may_answer.set()
 
 
 @pytest.fixture

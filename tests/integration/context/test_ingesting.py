@@ -3,12 +3,14 @@
 import codecs
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pypdfium2
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, connections
 from django.test import override_settings
 
 from apps.context import selectors
@@ -18,6 +20,7 @@ from apps.context.types import FileStatus, SearchMode
 from octavo.kernel.errors import InvalidInput, NotFound, TooLarge
 from octavo.kernel.models import Outbox
 from tests.integration.context.pdfs import ENCRYPTED, pdf_with_text
+from tests.runs import eventually
 
 
 def ingest(scope: Any, *paths: Path) -> dict[str, Any]:
@@ -179,6 +182,87 @@ def test_a_job_that_never_finds_a_model_fails_with_the_reason(
     failed = selectors.get_job(scope=scope, job_id=job.id)
     assert failed.status == "failed"
     assert failed.reports[0].detail
+
+
+LEFT = (
+    "UPDATE ingest_job SET created_at = now() - interval '61 s', "
+    "touched_at = now() - interval '61 s'"
+)
+
+
+def execute(statement: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def run_job_in_thread(job_id: str) -> None:
+    try:
+        ingestion.run_job(job_id=job_id)
+    finally:
+        connections.close_all()
+
+
+def hints() -> int:
+    return Outbox.objects.filter(name="context.ingest").count()
+
+
+def test_a_job_whose_hint_was_lost_gets_another_after_a_minute(scope: Any, space: str) -> None:
+    job = ingestion.start_job(scope=scope, space=space, uploads=[("a.txt", b"alpha")])
+    assert ingestion.revive_jobs() == 0
+    execute(LEFT)
+    assert [ingestion.revive_jobs(), ingestion.revive_jobs()] == [1, 0]
+    assert hints() == 2
+    ingestion.run_job(job_id=str(job.id))
+    execute(LEFT)
+    assert ingestion.revive_jobs() == 0
+    assert selectors.get_job(scope=scope, job_id=job.id).status == "done"
+
+
+def test_a_job_is_left_to_the_worker_that_holds_it_until_that_is_lost(
+    scope: Any, space: str
+) -> None:
+    job = ingestion.start_job(scope=scope, space=space, uploads=[("a.txt", b"alpha")])
+    execute("UPDATE ingest_job SET status = 'running'")
+    ingestion.run_job(job_id=str(job.id))
+    assert ingestion.revive_jobs() == 0
+    assert selectors.get_job(scope=scope, job_id=job.id).status == "running"
+    execute(LEFT)
+    assert ingestion.revive_jobs() == 1
+    ingestion.run_job(job_id=str(job.id))
+    assert selectors.get_job(scope=scope, job_id=job.id).status == "done"
+
+
+def test_a_worker_shows_that_it_holds_its_job_while_a_file_takes_long(
+    scope: Any, space: str, embedder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingestion, "_BEAT_SECONDS", 0.02)
+    job = ingestion.start_job(scope=scope, space=space, uploads=[("a.txt", b"alpha")])
+    embedder.may_answer.clear()
+    with ThreadPoolExecutor(1) as pool:
+        worker = pool.submit(run_job_in_thread, str(job.id))
+        eventually(lambda: embedder.texts == ["alpha"])
+        execute(LEFT)
+        fresh = "SELECT count(*) FROM ingest_job WHERE touched_at > now() - interval '10 s'"
+        eventually(lambda: execute(fresh) == [(1,)])
+        assert ingestion.revive_jobs() == 0
+        embedder.may_answer.set()
+        worker.result(10)
+    assert selectors.get_job(scope=scope, job_id=job.id).status == "done"
+
+
+def test_a_job_that_three_workers_were_lost_over_fails_with_the_reason(
+    scope: Any, space: str
+) -> None:
+    job = ingestion.start_job(scope=scope, space=space, uploads=[("a.txt", b"alpha")])
+    for _ in range(3):
+        execute("UPDATE ingest_job SET status = 'running'")
+        execute(LEFT)
+        assert ingestion.revive_jobs() == 1
+    ingestion.run_job(job_id=str(job.id))
+    failed = selectors.get_job(scope=scope, job_id=job.id)
+    assert failed.status == "failed"
+    assert "worker was lost" in failed.reports[0].detail
 
 
 def test_a_job_without_files_without_a_space_or_with_a_name_twice_is_refused(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,13 +11,18 @@ DIMENSIONS = 384
 
 
 class WordVectors(ThreadingHTTPServer):
-    """`POST /v1/embeddings`: texts that share words get similar vectors. Counts what it embeds."""
+    """`POST /v1/embeddings`: texts that share words get similar vectors. Counts what it embeds.
+
+    It answers only while `may_answer` is set.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.is_down = False
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.texts: list[str] = []
 
     @property
@@ -35,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         self.server.texts += texts
+        self.server.may_answer.wait(10)
         data = [
             {"object": "embedding", "index": place, "embedding": vector_of(text)}
             for place, text in enumerate(texts)

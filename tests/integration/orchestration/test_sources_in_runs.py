@@ -58,6 +58,24 @@ def test_a_quote_run_answers_verbatim_with_citations(bench: Bench, embedder: Wor
     assert bench.chat.requests == []
 
 
+@pytest.mark.parametrize("trust", ["trusted", "untrusted"])
+def test_quotes_carry_the_trust_of_the_revision_they_stand_in(
+    bench: Bench, embedder: WordVectors, trust: str
+) -> None:
+    from apps.context.services import writing
+
+    writing.write_entry(
+        scope=bench.scope, space="bakery", key="oven.md", content=TEXT, why="again", trust=trust
+    )
+    runs.save(bench.scope, strategy=Strategy.QUOTE, spaces=SPACES)
+    run = runs.starting.start_run(
+        scope=bench.scope, agent="worker-bee", input="When is the oven lit in the morning?"
+    )
+    assert runs.advance(bench.scope, run.id).status is RunStatus.SUCCEEDED
+    retrieved = runs.events(bench.scope, run.id)[1]
+    assert {source["trust"] for source in retrieved.data["sources"]} == {trust}
+
+
 def test_a_quote_run_says_when_the_sources_do_not_answer(
     bench: Bench, embedder: WordVectors
 ) -> None:
