@@ -2,6 +2,7 @@
 inbound edge.
 """
 
+from django.contrib.auth import get_user
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 
@@ -28,6 +29,18 @@ def authenticate(request: HttpRequest) -> Scope:
     if request.method not in _SAFE_METHODS:
         _require_csrf(request)
     return scope
+
+
+def authenticate_again(request: HttpRequest) -> Scope:
+    """The caller's scope as of now, for an answer that takes long: the key or the session is looked
+    up afresh. Raises `Unauthenticated` once it is revoked, expired or signed out.
+    """
+    fresh = HttpRequest()
+    fresh.method, fresh.META = "GET", request.META
+    if hasattr(request, "session"):
+        fresh.session = type(request.session)(request.session.session_key)
+        fresh.user = get_user(fresh)
+    return authenticate(fresh)
 
 
 def find_session_scope(request: HttpRequest) -> Scope | None:

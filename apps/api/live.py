@@ -7,6 +7,7 @@ Nobody who waits here holds a database connection.
 import asyncio
 import contextlib
 import logging
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,8 +27,11 @@ from octavo.kernel import io
 POLL_SECONDS = 1.0  # while Redis is down
 SAFETY_POLL_SECONDS = 5.0  # while it is up
 _MAX_DELTAS = 2000
+_MAX_WAITS = 64
 _RECONNECT_SECONDS = 1.0
 log = logging.getLogger(__name__)
+
+_places = threading.BoundedSemaphore(_MAX_WAITS)
 
 
 class Feed:
@@ -199,9 +203,17 @@ async def close() -> None:
 
 
 def wait(run_id: UUID, is_done: Callable[[], bool], *, seconds: float) -> None:
-    """Return when `is_done` (called with a database at hand) says so, or after `seconds`."""
-    with contextlib.suppress(TimeoutError):
-        io.call(_wait(run_id, is_done), timeout=seconds)
+    """Return when `is_done` (called with a database at hand) says so, or after `seconds`.
+
+    Each wait holds a thread: when there are too many, return at once.
+    """
+    if not _places.acquire(blocking=False):
+        return
+    try:
+        with contextlib.suppress(TimeoutError):
+            io.call(_wait(run_id, is_done), timeout=seconds)
+    finally:
+        _places.release()
 
 
 async def _wait(run_id: UUID, is_done: Callable[[], bool]) -> None:

@@ -131,6 +131,14 @@ def _unforeseen(error: BaseException) -> Problem:
     )
 
 
+def not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
+    """405 for a view of Django's that takes only the methods in `allowed`."""
+    detail = f"Method {request.method} is not allowed. {request.path} takes {allowed}."
+    response = of_status(405, detail).response()
+    response["Allow"] = allowed
+    return response
+
+
 def not_found(request: HttpRequest) -> Problem:
     return of_error(
         NotFound(f"There is nothing at {request.path}. See /api/v1/docs for what there is.")

@@ -12,11 +12,19 @@ from apps.agents import selectors
 from apps.agents.services import definitions
 from apps.agents.types import Access, AgentView, Definition, Limits, SpaceGrant, Strategy
 from apps.api.rest.base import ResourceView, idempotent
-from apps.api.rest.fields import IdField, ObjectField, StrictSerializer, TimeField, UsdField
+from apps.api.rest.fields import (
+    IdField,
+    ObjectField,
+    StrictSerializer,
+    TimeField,
+    UsdField,
+    refuse_repeated,
+)
 from apps.api.rest.paging import PageQuery, cursor_number, page
 from apps.api.rest.schema import listed
 from octavo.kernel.ids import Kind
 
+MAX_GRANTS = 100
 _EXAMPLE = {
     "name": "support",
     "instructions": "Answer from the handbook. Say so when it does not answer.",
@@ -47,20 +55,28 @@ class LimitsBody(StrictSerializer):
 class DefinitionBody(StrictSerializer):
     """What an agent is, without its name."""
 
-    instructions = serializers.CharField(max_length=200_000, trim_whitespace=False)
+    instructions = serializers.CharField(trim_whitespace=False)
     route = serializers.CharField(max_length=200, default="default")
     tools = serializers.ListField(
         child=serializers.CharField(max_length=200),
         default=list,
-        max_length=500,
+        max_length=MAX_GRANTS,
         help_text="Tool names; a trailing `*` grants every tool that begins so.",
     )
-    spaces = SpaceGrantBody(many=True, default=list)
+    spaces = serializers.ListField(child=SpaceGrantBody(), default=list, max_length=MAX_GRANTS)
     strategy = serializers.ChoiceField([str(s) for s in Strategy], default=str(Strategy.AUTO))
     output_schema = ObjectField(
         allow_null=True, default=None, help_text="JSON Schema that `output.data` must satisfy."
     )
     limits = LimitsBody(default=dict)
+
+    def validate_tools(self, tools: list[str]) -> list[str]:
+        refuse_repeated(tools)
+        return tools
+
+    def validate_spaces(self, spaces: list[dict[str, str]]) -> list[dict[str, str]]:
+        refuse_repeated([grant["space"] for grant in spaces])
+        return spaces
 
 
 class AgentBody(DefinitionBody):

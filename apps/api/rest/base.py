@@ -138,9 +138,11 @@ def _fingerprint(request: Request) -> bytes:
     if files is None:
         digest.update(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
         return digest.digest()
+    digest.update(orjson.dumps(sorted(request.POST.lists())))
     for name, uploads in sorted(files.lists()):
         for upload in uploads:
-            digest.update(f"{name}/{upload.name}/{upload.size}\n".encode())
-            digest.update(b"".join(upload.chunks()))
+            digest.update(orjson.dumps([name, upload.name, upload.size]))
+            for chunk in upload.chunks():
+                digest.update(chunk)
             upload.seek(0)
     return digest.digest()

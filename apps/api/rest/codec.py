@@ -2,7 +2,9 @@
 repeat.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import IO, Any
 
 import orjson
@@ -15,6 +17,9 @@ from rest_framework.renderers import BaseRenderer
 from octavo.kernel.errors import InvalidInput, TooLarge
 
 MAX_DEPTH = 64
+MAX_VALUES = 200_000
+_TOO_MANY = f"Holds more than {MAX_VALUES:,} values. Send it in pieces, or as one string."
+_TOKEN = re.compile(rb'[,\[{]|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive: linear time
 
 
 class OneMediaType(DefaultContentNegotiation):
@@ -69,6 +74,7 @@ def _read(stream: IO[bytes]) -> bytes:
 
 def load_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Raises `ParseError` or `InvalidInput`."""
+    _refuse_too_many(body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -80,8 +86,7 @@ def load_object(body: bytes) -> dict[str, Any]:
             f"The body must be a JSON object like {{…}}; it is {_name(value)}.",
             errors=[{"path": "", "detail": "Expected an object."}],
         )
-    if b"\\u0000" in body or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        _refuse_unstorable(value)
+    _refuse_unstorable(value)
     return value
 
 
@@ -90,24 +95,64 @@ def _name(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def _refuse_unstorable(value: Any) -> None:
-    """NUL characters cannot be stored as text, and deep nesting could not be answered again."""
-    pending: list[tuple[Any, str, int]] = [(value, "", 0)]
-    while pending:
-        node, path, depth = pending.pop()
-        if depth > MAX_DEPTH:
-            raise _invalid(path, f"Nested more than {MAX_DEPTH} levels deep.")
-        if isinstance(node, str) and "\0" in node:
-            raise _invalid(path, "Contains the character U+0000, which cannot be stored.")
-        if isinstance(node, dict):
-            if any("\0" in key for key in node):
-                raise _invalid(path, "A name contains U+0000, which cannot be stored.")
-            pending += [(child, f"{path}/{escape(key)}", depth + 1) for key, child in node.items()]
-        elif isinstance(node, list):
-            pending += [(child, f"{path}/{i}", depth + 1) for i, child in enumerate(node)]
+def fits(number: float) -> bool:
+    """Whether JSON that PostgreSQL kept can be answered again: it gives 1e30 back as an integer."""
+    return -(2**63) <= number < 2**64
 
 
-def _invalid(path: str, detail: str) -> InvalidInput:
+def _refuse_too_many(body: bytes) -> None:
+    """Before parsing, so that no body can take far more memory than its own size.
+
+    `MAX_VALUES` values have at most as many commas and brackets, and two strings each.
+    """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") <= MAX_VALUES:
+        return
+    tokens = _TOKEN.finditer(body)
+    if next(islice(tokens, 4 * MAX_VALUES, None), None) is not None:
+        raise _invalid([], _TOO_MANY)
+
+
+def _refuse_unstorable(value: dict[str, Any]) -> None:
+    """NUL characters and huge numbers cannot be stored as they are, and deep nesting could not be
+    answered again.
+    """
+    around: list[str | int] = []
+    open_members = [_members(value)]
+    seen = 0
+    while open_members:
+        for name, node in open_members[-1]:
+            seen += 1
+            wrong = _TOO_MANY if seen > MAX_VALUES else _fault(name, node, len(open_members))
+            if wrong:
+                raise _invalid([*around, name], wrong)
+            if isinstance(node, dict | list):
+                around.append(name)
+                open_members.append(_members(node))
+                break
+        else:
+            open_members.pop()
+            del around[-1:]
+
+
+def _members(node: Any) -> Iterator[tuple[str | int, Any]]:
+    return iter(node.items()) if isinstance(node, dict) else enumerate(node)
+
+
+def _fault(name: str | int, node: Any, depth: int) -> str:
+    """What keeps this value from being stored; "" for nothing."""
+    if depth > MAX_DEPTH:
+        return f"Nested more than {MAX_DEPTH} levels deep."
+    if isinstance(name, str) and "\0" in name:
+        return "The name contains U+0000, which cannot be stored."
+    if isinstance(node, str) and "\0" in node:
+        return "Contains the character U+0000, which cannot be stored."
+    if isinstance(node, int | float) and not fits(node):
+        return "A number must be at least -2^63 and less than 2^64. Send a larger one as a string."
+    return ""
+
+
+def _invalid(names: Sequence[str | int], detail: str) -> InvalidInput:
+    path = "".join(f"/{escape(str(name))}" for name in names)
     return InvalidInput(
         "The body holds a value that Octavo cannot keep.",
         errors=[{"path": path, "detail": detail}],

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from apps.agents import selectors as agents
 from apps.api.rest import principals
 from apps.api.rest.base import ResourceView, idempotent
-from apps.api.rest.fields import IdField, ObjectField, StrictSerializer
+from apps.api.rest.fields import ObjectField, StrictSerializer
 from apps.context import selectors as context
 from apps.governance import selectors
 from apps.governance.services import decisions
@@ -18,7 +18,6 @@ from apps.governance.types import Action, Decision, Outcome, Resource, ResourceK
 from apps.model_registry import selectors as models
 from apps.tools import selectors as tools
 from octavo.kernel.errors import InvalidInput
-from octavo.kernel.ids import Kind
 from octavo.kernel.scope import Scope
 
 _ASKABLE = [
@@ -61,9 +60,8 @@ class ObligationSerializer(serializers.Serializer[Any]):
 
 
 class AnswerSerializer(serializers.Serializer[Decision]):
-    """One answer of the decision point."""
+    """What the decision point would answer. It decided nothing, so there is no id to look up."""
 
-    id = IdField(Kind.DECISION)
     decision = serializers.ChoiceField([str(o) for o in Outcome], source="outcome")
     obligations = ObligationSerializer(many=True)
     policies = serializers.ListField(child=serializers.CharField())
@@ -104,7 +102,7 @@ class DecisionsView(ResourceView):
     def post(self, request: Request) -> Response:
         body = self.checked(QuestionBody)
         asked = _scope_of(body["principal"], scope=self.scope)
-        answer = decisions.decide(
+        answer = decisions.ask(
             scope=asked,
             action=Action(body["action"]),
             resource=_resource(body["resource"], scope=self.scope),
@@ -137,7 +135,7 @@ def _resource(body: dict[str, str], *, scope: Scope) -> Resource:
     if kind is ResourceKind.AGENT:
         found = agents.get_agent(scope=scope, name=name)
     elif kind is ResourceKind.ROUTE:
-        found = models.get_route(scope=scope, name=name)
+        found = models.get_visible_route(scope=scope, name=name)
     else:
         found = context.get_space(scope=scope, name=name)
     return Resource(kind=kind, id=found.id, name=name)

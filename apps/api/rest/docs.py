@@ -7,8 +7,12 @@ from functools import cache
 import orjson
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.generators import SchemaGenerator
+
+from apps.api import problems
+
+_READS = frozenset({"GET", "HEAD"})
 
 
 @cache
@@ -18,11 +22,15 @@ def document() -> bytes:
     return orjson.dumps(schema, option=orjson.OPT_INDENT_2)
 
 
-@require_safe
+@csrf_exempt
 def openapi(request: HttpRequest) -> HttpResponse:
+    if request.method not in _READS:
+        return problems.not_allowed(request, "GET, HEAD")
     return HttpResponse(document(), content_type="application/json")
 
 
-@require_safe
+@csrf_exempt
 def docs_page(request: HttpRequest) -> HttpResponse:
+    if request.method not in _READS:
+        return problems.not_allowed(request, "GET, HEAD")
     return render(request, "api/docs.html")

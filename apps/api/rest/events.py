@@ -3,23 +3,24 @@
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
+import math
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.csrf import csrf_exempt
 
 from apps.api import live, problems
-from apps.api.authentication import authenticate
+from apps.api.authentication import authenticate, authenticate_again
 from apps.api.rest.runs import EventSerializer
 from apps.orchestration import selectors
 from apps.orchestration.types import EventView
 from octavo.kernel import ids, io
-from octavo.kernel.errors import InvalidInput
+from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
 
 HEARTBEAT_SECONDS = 15.0
@@ -32,22 +33,29 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 class _Viewer:
     """Who reads which run, from where."""
 
-    scope: Scope
+    request: HttpRequest
     run_id: UUID
     after: int
 
-    def events(self, after: int) -> list[EventView]:
+    def events(self, scope: Scope) -> list[EventView]:
         return selectors.list_events(
-            scope=self.scope, run_id=self.run_id, after=after, limit=_BATCH
+            scope=scope, run_id=self.run_id, after=self.after, limit=_BATCH
         )
 
-    def is_over(self) -> bool:
-        return selectors.get_run(scope=self.scope, run_id=self.run_id).status.is_final
+    def find_events(self, after: int) -> list[EventView] | None:
+        """What follows `after`; None once the caller may no longer read it: asked every time."""
+        try:
+            scope = authenticate_again(self.request)
+            return replace(self, after=after).events(scope)
+        except OctavoError:
+            return None
 
 
-@require_GET
+@csrf_exempt
 async def stream_events(request: HttpRequest, run_id: str) -> HttpResponseBase:
     """The stream; 204 when the run is over and nothing follows, so that a browser stops asking."""
+    if request.method != "GET":
+        return problems.not_allowed(request, "GET")
     try:
         viewer = await io.db(_open, request, run_id)
     except Exception as error:  # noqa: BLE001  every refusal becomes a problem
@@ -60,13 +68,12 @@ async def stream_events(request: HttpRequest, run_id: str) -> HttpResponseBase:
 
 
 def _open(request: HttpRequest, run_id: str) -> _Viewer | None:
+    scope = authenticate(request)
     viewer = _Viewer(
-        scope=authenticate(request),
-        run_id=ids.decode(ids.Kind.RUN, run_id),
-        after=_position(request),
+        request=request, run_id=ids.decode(ids.Kind.RUN, run_id), after=_position(request)
     )
-    is_over = viewer.is_over()
-    return None if is_over and not viewer.events(viewer.after) else viewer
+    is_over = selectors.get_run(scope=scope, run_id=viewer.run_id).status.is_final
+    return None if is_over and not viewer.events(scope) else viewer
 
 
 def _position(request: HttpRequest) -> int:
@@ -79,11 +86,17 @@ def _position(request: HttpRequest) -> int:
 
 
 async def _stream(viewer: _Viewer) -> AsyncIterator[bytes]:
+    """Ends without a word when the caller may no longer read: asking again tells them why."""
     hub, position, quiet_since = live.hub(), viewer.after, time.monotonic()
+    read_at = -math.inf
     async with hub.watch(viewer.run_id) as feed:
         grown = True
         while not hub.is_ending:
-            events = await io.db(viewer.events, position) if grown else []
+            events: list[EventView] | None = []
+            if grown or time.monotonic() - read_at >= live.SAFETY_POLL_SECONDS:
+                events, read_at = await io.db(viewer.find_events, position), time.monotonic()
+            if events is None:
+                return
             for event in events:
                 position, quiet_since = event.seq, time.monotonic()
                 yield _frame(event)

@@ -2,7 +2,7 @@
 strings, strict objects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.api.rest.codec import fits
 from octavo.kernel import ids
 from octavo.kernel.clock import rfc3339
 from octavo.kernel.errors import NotFound
@@ -31,6 +32,17 @@ class StrictSerializer(serializers.Serializer[Any]):
                     {name: [f"Unknown field. Known fields: {known}."] for name in unknown}
                 )
         return super().to_internal_value(data)
+
+
+def refuse_repeated(names: Sequence[str]) -> None:
+    """Raises a validation error at each place in the list that names what was named before."""
+    wrong = {
+        str(index): [f"{name!r} is listed more than once."]
+        for index, name in enumerate(names)
+        if name in names[:index]
+    }
+    if wrong:
+        raise serializers.ValidationError(wrong)
 
 
 class IdField(serializers.CharField):
@@ -60,10 +72,10 @@ class TimeField(serializers.DateTimeField):
 
 @extend_schema_field({"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "examples": ["0.0061"]})
 class UsdField(serializers.DecimalField):
-    """US dollars as a decimal string, up to nine decimals."""
+    """US dollars as a decimal string: below a thousand million, up to nine decimals."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_digits=20, decimal_places=9, min_value=Decimal(0), **options)
+        super().__init__(max_digits=18, decimal_places=9, min_value=Decimal(0), **options)
 
     def to_representation(self, value: Decimal) -> str:
         return format(value.normalize(), "f")
@@ -94,7 +106,9 @@ class AnyField(serializers.Field[Any, Any, Any, Any]):
 
 
 def plain(value: Any) -> Any:
-    """Stored JSON with its times, ids and money in their public text forms."""
+    """Stored JSON with its times, ids and money in their public text forms, and no integer that
+    JSON readers (and ours) would not take: past 64 bits it is a float, past that its digits.
+    """
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | frozenset | set):
@@ -103,4 +117,13 @@ def plain(value: Any) -> Any:
         return rfc3339(value)
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
+    if isinstance(value, int) and not fits(value):
+        return _approximate(value)
     return str(value) if isinstance(value, UUID) else value
+
+
+def _approximate(value: int) -> float | str:
+    try:
+        return float(value)
+    except OverflowError:
+        return str(value)

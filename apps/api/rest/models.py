@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView, idempotent
-from apps.api.rest.fields import IdField, StrictSerializer, UsdField
+from apps.api.rest.fields import IdField, StrictSerializer, UsdField, refuse_repeated
 from apps.api.rest.paging import PageQuery, page, pick
 from apps.api.rest.schema import listed
 from apps.model_registry import selectors, services
@@ -23,6 +23,7 @@ from apps.model_registry.types import (
 )
 from octavo.kernel.ids import Kind
 
+MAX_TARGETS = 100
 _KINDS = [str(kind) for kind in ModelKind]
 _TIERS = [str(tier) for tier in Tier]
 _PROVIDERS = [str(kind) for kind in ProviderKind]
@@ -90,7 +91,11 @@ class TargetBody(StrictSerializer):
 class RouteBody(StrictSerializer):
     name = serializers.CharField(max_length=63)
     kind = serializers.ChoiceField(_KINDS, default=str(ModelKind.CHAT))
-    targets = TargetBody(many=True, allow_empty=False)
+    targets = serializers.ListField(child=TargetBody(), allow_empty=False, max_length=MAX_TARGETS)
+
+    def validate_targets(self, targets: list[dict[str, str]]) -> list[dict[str, str]]:
+        refuse_repeated([f"{target['provider']}/{target['model']}" for target in targets])
+        return targets
 
 
 class TargetSerializer(serializers.Serializer[Any]):

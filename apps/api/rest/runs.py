@@ -122,6 +122,12 @@ class RunsQuery(PageQuery):
 
 class JournalQuery(StrictSerializer):
     after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    cursor = serializers.IntegerField(
+        min_value=0,
+        max_value=2**31 - 1,
+        required=False,
+        help_text="`next_cursor` of the page before: another name for `after`.",
+    )
     limit = serializers.IntegerField(min_value=1, max_value=200, default=200)
 
 
@@ -234,7 +240,7 @@ class RunJournalView(ResourceView):
         events = selectors.list_events(
             scope=self.scope,
             run_id=ids.decode(Kind.RUN, run_id),
-            after=query["after"],
+            after=query.get("cursor", query["after"]),
             limit=query["limit"] + 1,
         )
         items = events[: query["limit"]]

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView, idempotent
 from apps.api.rest.fields import IdField, ObjectField, StrictSerializer, TimeField
-from apps.api.rest.paging import PageQuery, page
+from apps.api.rest.paging import PageQuery, cursor_number, page
 from apps.api.rest.schema import listed
 from apps.context import selectors
 from apps.context.services import ingestion, spaces, writing
@@ -289,11 +289,18 @@ class EntryHistoryView(ResourceView):
     @extend_schema(
         operation_id="list_entry_revisions",
         summary="List the revisions of an entry, newest first",
+        parameters=[PageQuery],
         responses=listed(RevisionSerializer),
     )
     def get(self, request: Request, space: str, key: str) -> Response:
-        found = selectors.list_revisions(scope=self.scope, space=space, key=key)
-        return self.listed(RevisionSerializer, found)
+        return page(
+            lambda limit, before: selectors.list_revisions(
+                scope=self.scope, space=space, key=key, limit=limit, before=cursor_number(before)
+            ),
+            query=self.query(PageQuery),
+            serializer=RevisionSerializer,
+            cursor_of=lambda revision: revision.number,
+        )
 
 
 class IngestView(ResourceView):

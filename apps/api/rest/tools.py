@@ -6,7 +6,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView
-from apps.api.rest.fields import ObjectField, StrictSerializer
+from apps.api.rest.fields import ObjectField
+from apps.api.rest.paging import PageQuery, page
 from apps.api.rest.schema import listed
 from apps.tools import selectors
 from apps.tools.types import Effect, Risk, ToolView, Trust
@@ -28,7 +29,7 @@ class ToolSerializer(serializers.Serializer[ToolView]):
     definition_hash = serializers.CharField()
 
 
-class ToolsQuery(StrictSerializer):
+class ToolsQuery(PageQuery):
     query = serializers.CharField(
         max_length=200, default="", help_text="Words that the name or description contains."
     )
@@ -44,10 +45,16 @@ class ToolsView(ResourceView):
         responses=listed(ToolSerializer),
     )
     def get(self, request: Request) -> Response:
-        words = self.query(ToolsQuery)["query"].lower().split()
+        query = self.query(ToolsQuery)
+        words = query["query"].lower().split()
         found = [
             tool
             for tool in selectors.list_tools(scope=self.scope)
             if all(word in f"{tool.name} {tool.description}".lower() for word in words)
         ]
-        return self.listed(ToolSerializer, found)
+        return page(
+            lambda limit, after: found[after.int if after else 0 :][:limit],
+            query=query,
+            serializer=ToolSerializer,
+            cursor_of=lambda tool: found.index(tool) + 1,
+        )

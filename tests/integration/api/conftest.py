@@ -62,7 +62,14 @@ class Api:
     def delete(self, path: str, **headers: str) -> Answer:
         return self.request("DELETE", path, **headers)
 
-    def upload(self, address: str, files: list[tuple[str, bytes]], **fields: Any) -> Answer:
+    def upload(
+        self,
+        address: str,
+        files: list[tuple[str, bytes]],
+        *,
+        idempotency_key: str = "",
+        **fields: Any,
+    ) -> Answer:
         boundary = "octavo-test-boundary"
         parts = [_part(boundary, f'name="files"; filename="{name}"', data) for name, data in files]
         parts += [
@@ -71,8 +78,13 @@ class Api:
             for value in values
         ]
         body = b"".join([*parts, f"--{boundary}--\r\n".encode()])
+        headers = {"Idempotency_Key": idempotency_key} if idempotency_key else {}
         return self.request(
-            "POST", address, body, content_type=f"multipart/form-data; boundary={boundary}"
+            "POST",
+            address,
+            body,
+            content_type=f"multipart/form-data; boundary={boundary}",
+            **headers,
         )
 
 

@@ -1,7 +1,14 @@
 """Agents are saved as versions; runs are started, read, listed and cancelled."""
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
+
+import pytest
+from django.db import connections
+
+from apps.api import live
 
 
 def test_an_agent_is_created_read_and_versioned(api: Any, agent: str) -> None:
@@ -57,6 +64,7 @@ def test_the_journal_is_read_in_pieces(
     first = api.get(f"runs/{run_id}/journal?limit=1").body
     rest = api.get(f"runs/{run_id}/journal?after={first['next_cursor']}").body
     assert first["items"] + rest["items"] == whole["items"]
+    assert api.get(f"runs/{run_id}/journal?cursor={first['next_cursor']}").body == rest
 
 
 def test_runs_are_filtered(api: Any, agent: str, advance: Callable[[str], None]) -> None:
@@ -84,6 +92,31 @@ def test_a_run_is_cancelled_and_stays_so(
 def test_a_wait_ends_with_its_time_and_leaves_the_run_queued(api: Any, agent: str) -> None:
     answer = api.post("runs", {"agent": "clerk", "input": "Hello?", "wait_seconds": 1})
     assert (answer.status, answer.body["status"]) == (201, "queued")
+
+
+def test_a_wait_without_a_place_is_answered_at_once(
+    api: Any, agent: str, advance: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_places", threading.BoundedSemaphore(1))
+    body = {"agent": "clerk", "input": "Hello?", "wait_seconds": 30}
+
+    def wait() -> None:
+        api.post("runs", body)
+        connections.close_all()
+
+    first = threading.Thread(target=wait)
+    first.start()
+    deadline = time.monotonic() + 10
+    while live._places._value and time.monotonic() < deadline:
+        threading.Event().wait(0.02)
+    began = time.monotonic()
+    second = api.post("runs", body)
+    assert time.monotonic() - began < 10
+    assert (second.status, second.body["status"]) == (201, "queued")
+    for run in api.get("runs").body["items"]:
+        advance(run["id"])
+    first.join(20)
+    assert live._places._value == 1
 
 
 def test_a_trace_shows_the_run_with_its_spans_decisions_and_usage(

@@ -25,7 +25,10 @@ GONE = "run_01h455vb4pex5vsknk084sn02q"
         ("POST", "runs", RUN | {"budget_usd": -1}, 422),
         ("POST", "runs", RUN | {"version": 99}, 404),
         ("POST", "runs", RUN | {"version": 10**12}, 422),
+        ("POST", "runs", RUN | {"budget_usd": "1000000000"}, 422),
         ("POST", "runs", RUN | {"metadata": []}, 422),
+        ("POST", "runs", RUN | {"metadata": {"n": 1e30}}, 422),
+        ("POST", "runs", RUN | {"input": {"n": 1e30}}, 422),
         ("POST", "runs", RUN | {"input": "\0"}, 422),
         ("POST", "runs", RUN | {"agent": "cl\0erk"}, 422),
         ("GET", f"runs/{GONE}", None, 404),
@@ -41,7 +44,12 @@ GONE = "run_01h455vb4pex5vsknk084sn02q"
         ("GET", "runs?from=yesterday", None, 422),
         ("GET", "runs?odd=1", None, 422),
         ("GET", "runs?agent=%00", None, 422),
+        ("GET", f"runs/{GONE}/journal?cursor=x", None, 422),
         ("DELETE", "runs", None, 405),
+        ("POST", f"runs/{GONE}/events", {}, 405),
+        ("POST", "openapi.json", {}, 405),
+        ("POST", "docs", {}, 405),
+        ("GET", "tools?limit=0", None, 422),
         ("GET", "agents/nobody", None, 404),
         ("GET", "agents/%00", None, 404),
         ("GET", "agents/clerk?version=0", None, 422),
@@ -103,6 +111,33 @@ def test_wrong_fields_are_named_by_pointer(api: Any) -> None:
     ).problem()
     paths = {error["path"] for error in problem["errors"]}
     assert paths == {"/limits/max_steps", "/spaces/0/space", "/spaces/0/access"}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"tools": ["context_open", "context_search", "context_open"]}, "/tools/2"),
+        ({"tools": [f"t{n}" for n in range(101)]}, "/tools"),
+        ({"spaces": [{"space": "a"}, {"space": "a", "access": "write"}]}, "/spaces/1"),
+        ({"spaces": [{"space": f"s{n}"} for n in range(101)]}, "/spaces"),
+        ({"limits": {"max_cost_usd": "99999999999"}}, "/limits/max_cost_usd"),
+        ({"instructions": "x" * 70_000}, "/instructions"),
+        ({"output_schema": {"maximum": 1e30}}, "/output_schema/maximum"),
+    ],
+)
+def test_a_definition_is_bounded(api: Any, models: Any, body: Any, path: str) -> None:
+    answer = api.post("agents", {"name": "a", "instructions": "x", **body})
+    assert answer.status == 422
+    assert answer.problem()["errors"][0]["path"] == path
+
+
+def test_the_targets_of_a_route_are_bounded(api: Any, models: Any) -> None:
+    chat = {"provider": "lab", "model": "chat"}
+    twice = api.post("models/routes", {"name": "r", "targets": [chat, chat]})
+    assert twice.problem()["errors"][0]["path"] == "/targets/1"
+    many = [{"provider": "lab", "model": f"m{n}"} for n in range(101)]
+    refused = api.post("models/routes", {"name": "r", "targets": many})
+    assert refused.problem()["errors"][0]["path"] == "/targets"
 
 
 def test_only_json_is_taken(api: Any, agent: str) -> None:

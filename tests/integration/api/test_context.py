@@ -35,6 +35,10 @@ def test_an_entry_is_written_read_and_revised(api: Any, space: str) -> None:
     history = api.get(f"{path}/history").body["items"]
     assert [revision["revision"] for revision in history] == [2, 1]
     assert history[0]["why"] == "test"
+    newest = api.get(f"{path}/history?limit=1").body
+    assert newest["items"] == history[:1]
+    older = api.get(f"{path}/history?limit=1&cursor={newest['next_cursor']}").body
+    assert older == {"items": history[1:], "next_cursor": None}
 
 
 def test_a_stale_write_is_a_conflict_that_shows_the_head(api: Any, space: str) -> None:

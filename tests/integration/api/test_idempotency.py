@@ -50,6 +50,21 @@ def test_a_secret_is_shown_once_even_to_a_retry(api: Any) -> None:
     assert again.body == {**first.body, "key": None}
 
 
+def test_an_upload_is_another_request_when_a_field_or_a_file_differs(api: Any, models: Any) -> None:
+    api.post("spaces", {"name": "files"})
+
+    def upload(data: bytes, path: str) -> Any:
+        return api.upload(
+            "spaces/files/ingest", [("a.md", data)], idempotency_key="k1", path=[path]
+        )
+
+    first = upload(b"One.", "x/a")
+    assert first.status == 202, first.body
+    assert upload(b"One.", "x/a").body == first.body
+    assert upload(b"One.", "y/a").problem()["status"] == 409
+    assert upload(b"Two.", "x/a").problem()["status"] == 409
+
+
 def test_an_unusable_key_is_refused(api: Any, agent: str) -> None:
     body = {"agent": "clerk", "input": "Hello?"}
     assert api.post("runs", body, Idempotency_Key="").problem()["status"] == 422

@@ -54,6 +54,8 @@ def test_a_refusal_is_kept_although_an_idempotency_key_was_sent(
 
 
 def test_asking_policy_does_not_act(api: Any, agent: str) -> None:
+    from apps.governance.models import DecisionRow
+
     answer = api.post(
         "decisions",
         {
@@ -75,6 +77,7 @@ def test_asking_policy_does_not_act(api: Any, agent: str) -> None:
     assert refused["decision"] == "deny"
     assert refused["explain"]
     assert api.get("runs").body["items"] == []
+    assert not DecisionRow.objects.filter(action="model.call", principal_name="clerk").exists()
 
 
 def test_the_audit_chain_is_whole(api: Any, agent: str) -> None:
@@ -113,3 +116,9 @@ def test_tools_are_listed_and_searched(api: Any) -> None:
     found = {tool["name"] for tool in api.get("tools?query=search").body["items"]}
     assert "context_search" in found
     assert api.get("tools?query=zzzz").body["items"] == []
+    seen, cursor = [], ""
+    while cursor is not None:
+        found = api.get(f"tools?limit=1&cursor={cursor}").body
+        seen += [tool["name"] for tool in found["items"]]
+        cursor = found["next_cursor"]
+    assert seen == sorted(names)

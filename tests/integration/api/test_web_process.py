@@ -242,9 +242,15 @@ def test_static_files_are_served_and_revalidated(web: Web) -> None:
     assert web.send("GET", "/static/../manage.py").status == 404
 
 
-def test_bodies_are_bounded_before_they_are_kept(processes: Any, key: str) -> None:
+@pytest.fixture
+def small(processes: Any, key: str) -> Web:
+    """A process that takes bodies and files of a thousand bytes."""
     process = processes.web(OCTAVO_MAX_BODY_BYTES="1000", OCTAVO_MAX_FILE_BYTES="1000")
-    web = Web(url=process.url, key=key, process=process)
+    return Web(url=process.url, key=key, process=process)
+
+
+def test_bodies_are_bounded_before_they_are_kept(small: Web) -> None:
+    web = small
     big = web.send("POST", "/api/v1/runs", b"x" * 2000)
     assert (big.status, big.headers["content-type"]) == (413, "application/problem+json")
     assert "OCTAVO_MAX_BODY_BYTES" in big.json()["detail"]
@@ -254,6 +260,65 @@ def test_bodies_are_bounded_before_they_are_kept(processes: Any, key: str) -> No
         connection.endheaders()
         connection.send(b"7d0\r\n" + b"x" * 2000 + b"\r\n0\r\n\r\n")
         assert connection.getresponse().status == 413
+
+
+UPLOAD = "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize(
+    ("path", "credential", "allowed"),
+    [
+        ("/login", "Bearer x", False),
+        ("/api/v1/runs", "Bearer x", False),
+        ("/api/v1/spaces/a/ingest", "", False),
+        ("/api/v1/spaces/a/ingest", "Bearer x", True),
+    ],
+)
+def test_a_large_form_is_taken_only_where_files_are_ingested(
+    small: Web, path: str, credential: str, allowed: bool
+) -> None:
+    with closing(small.connect()) as connection:
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Type", UPLOAD)
+        connection.putheader("Content-Length", "2000")
+        if credential:
+            connection.putheader("Authorization", credential)
+        connection.endheaders()
+        if allowed:
+            connection.send(b"x" * 2000)
+        assert connection.getresponse().status == (401 if allowed else 413)
+
+
+def test_a_stream_ends_when_its_key_is_revoked(
+    web: Web, start: Callable[..., str], api: Any, advance: Callable[[str], None]
+) -> None:
+    issued = api.post("keys", {"name": "viewer", "scopes": ["run.read"]}).body
+    run_id = start()
+    viewer = f"Bearer {issued['key']}"
+    with web.stream(f"/api/v1/runs/{run_id}/events", Authorization=viewer) as stream:
+        stream.until("run_started")
+        assert web.send("DELETE", f"/api/v1/keys/{issued['id']}").status == 200
+        advance(run_id)
+        assert [event for event in stream.rest() if "id" in event] == []
+
+
+def test_a_stream_ends_when_its_session_is_signed_out(
+    web: Web, start: Callable[..., str], installation: Any, advance: Callable[[str], None]
+) -> None:
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+
+    browser = Client(headers={"Host": "localhost"})
+    browser.force_login(get_user_model().objects.get(email=installation.admin_email))
+    name = settings.SESSION_COOKIE_NAME
+    cookie = f"{name}={browser.cookies[name].value}"
+    run_id = start()
+    with web.stream(f"/api/v1/runs/{run_id}/events", Authorization="", Cookie=cookie) as stream:
+        stream.until("run_started")
+        browser.logout()
+        advance(run_id)
+        assert [event for event in stream.rest() if "id" in event] == []
 
 
 def test_the_process_stops_promptly_with_a_stream_open(web: Web, start: Callable[..., str]) -> None:

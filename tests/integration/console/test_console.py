@@ -99,6 +99,26 @@ def test_a_password_signs_in_and_a_wrong_one_does_not(browser: Client, db: Any) 
     assert browser.get("/").status_code == 302
 
 
+def test_an_address_that_nobody_can_have_is_refused_in_place(
+    browser: Client, installation: Any
+) -> None:
+    answer = submit(browser, "/login", "/login", email="admin\0@example.test", password="no")
+    assert answer.status_code == 422
+    assert "wrong" in answer.content.decode()
+
+
+def test_guessing_passwords_is_told_to_wait(browser: Client, installation: Any) -> None:
+    from apps.accounts.attempts import MOST_FOR_ACCOUNT
+
+    guess = {"email": "nobody@example.test", "password": "no"}
+    for _ in range(MOST_FOR_ACCOUNT):
+        assert submit(browser, "/login", "/login", **guess).status_code == 422
+    answer = submit(browser, "/login", "/login", **guess)
+    assert answer.status_code == 429
+    assert 0 < int(answer["Retry-After"]) <= 15 * 60
+    assert "Too many attempts" in answer.content.decode()
+
+
 def test_a_question_becomes_a_run_whose_page_shows_steps_and_answer(
     browser: Client, installation: Any, guide: Any
 ) -> None:

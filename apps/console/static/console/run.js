@@ -4,14 +4,19 @@ const live = document.getElementById("live");
 const id = place.dataset.run;
 const isFinal = () => place.querySelector(".facts").dataset.final === "yes";
 
+const PAUSE_MS = 500; // each page is drawn from the whole journal: not more often than this
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 let refreshing = null;
 let again = false;
+let askedAt = -PAUSE_MS;
 
 async function refresh() {
   if (refreshing) { again = true; return refreshing; }
   refreshing = (async () => {
     do {
+      await pause(Math.max(0, askedAt + PAUSE_MS - performance.now()));
       again = false;
+      askedAt = performance.now();
       const answer = await fetch(`/runs/${id}/steps`, { credentials: "same-origin" });
       if (answer.ok && !answer.redirected) morph(await answer.text());
     } while (again);
