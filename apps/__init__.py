@@ -1,1 +1,1 @@
-"""The eight layers and the two edges. See README.md beside this file for the stack as one picture."""
+"""The eight layers and the two edges; README.md beside this file draws the stack."""

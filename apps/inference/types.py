@@ -1,7 +1,7 @@
 """What goes into a model and what comes out, in the terms of the chat completions protocol."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -80,9 +80,24 @@ class Settled[T]:
     decision_id: UUID
 
 
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """What one target has used so far: nothing before its answer began, estimated until counted.
+
+    Written on the I/O loop while the call is sent, read when it is settled.
+    """
+
+    target: Target
+    usage: TokenUsage = TokenUsage()
+    is_answered: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCall[R]:
-    """A call that policy allowed and budgets cover. Send it, then settle it, whatever happens."""
+    """A call that policy allowed and budgets cover. Send it, then settle it, whatever happens.
+
+    `attempts` fills as it is sent: settling books also what answers that broke off have used.
+    """
 
     scope: Scope
     route: str
@@ -92,6 +107,7 @@ class PreparedCall[R]:
     decision: Decision
     reservation: Reservation
     step: str = ""
+    attempts: list[Attempt] = field(default_factory=list, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

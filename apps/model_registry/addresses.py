@@ -1,12 +1,12 @@
-"""Where a provider may be: at any http(s) address that is not link-local and holds no secret."""
+"""Where a provider may be: at any http(s) address but a cloud's metadata, and without a secret."""
 
-import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 
 from apps.model_registry.defaults import BASE_URLS
 from apps.model_registry.types import ProviderKind
+from octavo.kernel import egress
 from octavo.kernel.errors import InvalidInput
 
 
@@ -16,7 +16,7 @@ def builtin_url() -> str:
 
 
 def checked_url(kind: ProviderKind, base_url: str) -> str:
-    """The address without a trailing slash. Link-local ones (a cloud's metadata) are refused.
+    """The address without a trailing slash. A cloud's metadata addresses are refused.
 
     Other internal addresses are not: self-hosted models live there, and only those who hold
     `model.manage` choose them.
@@ -24,22 +24,27 @@ def checked_url(kind: ProviderKind, base_url: str) -> str:
     url = base_url.strip().rstrip("/") or BASE_URLS.get(kind, "")
     if not url and kind is ProviderKind.BUILTIN:
         url = builtin_url()
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
-        raise _bad_url(f"{url!r} is not an address such as https://host/v1")
+    parts = _split(url)
     if parts.username or parts.password:
         raise _bad_url("credentials belong in api_key, where they are encrypted")
-    if _is_link_local(parts.hostname):
-        raise _bad_url(f"{parts.hostname} is a link-local address, where no model is served")
+    host = parts.hostname or ""
+    if egress.is_metadata(host):
+        raise _bad_url(f"{host} is where clouds keep credentials, and no model is served there")
     return url if parts.path else f"{url}/v1"
 
 
-def _is_link_local(host: str) -> bool:
+def _split(url: str) -> SplitResult:
+    """The parts of a URL to which a path can be appended as it stands."""
+    wrong = _bad_url(f"{url[:200]!r} is not an address such as https://host/v1")
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_link_local
+        parts = urlsplit(url)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        raise wrong from None
+    is_plain = url.isprintable() and not set(url) & set("?# \\")
+    if not (is_whole and is_plain):
+        raise wrong
+    return parts
 
 
 def _bad_url(cause: str) -> InvalidInput:

@@ -1,11 +1,15 @@
-"""Reads: a caller sees its own organisation's providers and its project's routes."""
+"""Reads: a caller sees its own organisation's providers and its project's routes.
+
+Lists and `get_visible_route` ask policy first; the others serve layers that ask it themselves.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from django.db.models import Prefetch
 
-from apps.governance.types import Resource, ResourceKind
+from apps.governance.services import decisions
+from apps.governance.types import Action, Resource, ResourceKind
 from apps.model_registry.defaults import BASE_URLS
 from apps.model_registry.models import Model, Provider, Route, RouteTarget
 from apps.model_registry.types import (
@@ -26,7 +30,10 @@ _TARGETS = Prefetch("targets", RouteTarget.objects.select_related("model__provid
 
 
 def get_route(*, scope: Scope, name: str) -> RouteView:
-    """The route with its targets in order. Raises `NotFound` naming the routes there are."""
+    """The route with its targets in order, for a layer that asks policy about the route itself.
+
+    Raises `NotFound` naming the routes there are.
+    """
     row = (
         Route.objects.filter(project_id=scope.project_id, name=name)
         .prefetch_related(_TARGETS)
@@ -35,6 +42,12 @@ def get_route(*, scope: Scope, name: str) -> RouteView:
     if row is None:
         raise NotFound(f"There is no route {name!r} in this project. {_known_routes(scope)}")
     return route_view(row)
+
+
+def get_visible_route(*, scope: Scope, name: str) -> RouteView:
+    """`get_route` for somebody who asks to see it. Needs `run.read`."""
+    _check_may(scope, Action.RUN_READ)
+    return get_route(scope=scope, name=name)
 
 
 def _known_routes(scope: Scope) -> str:
@@ -74,13 +87,15 @@ def get_credentials(*, provider_ids: Sequence[UUID]) -> tuple[str, ...]:
 
 
 def list_providers(*, scope: Scope) -> list[ProviderView]:
-    """By name."""
+    """By name. Needs `model.manage`, because addresses inside the network are shown."""
+    _check_may(scope, Action.MODEL_MANAGE)
     rows = Provider.objects.filter(organisation_id=scope.organisation_id).order_by("name")
     return [provider_view(row) for row in rows]
 
 
 def list_models(*, scope: Scope) -> list[ModelView]:
-    """By provider, then name."""
+    """By provider, then name. Needs `run.read`."""
+    _check_may(scope, Action.RUN_READ)
     rows = (
         Model.objects.filter(provider__organisation_id=scope.organisation_id)
         .select_related("provider")
@@ -90,7 +105,8 @@ def list_models(*, scope: Scope) -> list[ModelView]:
 
 
 def list_routes(*, scope: Scope) -> list[RouteView]:
-    """By name."""
+    """By name. Needs `run.read`."""
+    _check_may(scope, Action.RUN_READ)
     rows = Route.objects.filter(project_id=scope.project_id).order_by("name")
     return [route_view(row) for row in rows.prefetch_related(_TARGETS)]
 
@@ -99,6 +115,10 @@ def list_route_resources(*, scope: Scope) -> list[Resource]:
     """The project's routes as governance sees them."""
     rows = Route.objects.filter(project_id=scope.project_id).order_by("name")
     return [Resource(kind=ResourceKind.ROUTE, id=row.id, name=row.name) for row in rows]
+
+
+def _check_may(scope: Scope, action: Action) -> None:
+    decisions.check(scope=scope, action=action, resource=Resource.project_of(scope))
 
 
 def provider_view(row: Provider) -> ProviderView:

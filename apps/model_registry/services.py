@@ -99,14 +99,18 @@ def add_model(
     )
     known = _known(owner, name, kind)
     with transaction.atomic():
+        before = Model.objects.select_for_update().filter(provider=owner, name=name).first()
         row, created = Model.objects.update_or_create(
             provider=owner,
             name=name,
             defaults=said | {"kind": kind},
             create_defaults=known | said,
         )
-        verb = "model.added" if created else "model.changed"
-        _record(scope, verb, f"{provider}/{name}", kind=str(kind))
+        if created:
+            _record_added(scope, row)
+        else:
+            changes = _changes(before, row, [*said, "kind"])
+            _record(scope, "model.changed", f"{provider}/{name}", kind=str(kind), changes=changes)
     return model_view(row)
 
 
@@ -128,8 +132,12 @@ def set_route(
             f"Route {name!r} needs at least one target, and each only once.",
             errors=[{"path": "/targets", "detail": "one or more different provider/model pairs"}],
         )
-    models = [_model_row(scope, provider, model, kind) for provider, model in targets]
-    _point(scope, name, kind, models, automatic=False)
+    with transaction.atomic():
+        found = [_model_row(scope, provider, model, kind) for provider, model in targets]
+        for row, is_new in found:
+            if is_new:
+                _record_added(scope, row)
+        _point(scope, name, kind, [row for row, _ in found], automatic=False)
     return get_route(scope=scope, name=name)
 
 
@@ -194,11 +202,13 @@ def _known(provider: Provider, name: str, kind: ModelKind) -> dict[str, Any]:
     }
 
 
-def _model_row(scope: Scope, provider: str, name: str, kind: ModelKind) -> Model:
+def _model_row(scope: Scope, provider: str, name: str, kind: ModelKind) -> tuple[Model, bool]:
+    """The model, and whether it was registered just now."""
     owner = provider_row(scope=scope, name=provider)
     row = Model.objects.filter(provider=owner, name=name).first()
+    is_new = False
     if row is None:
-        row, _ = Model.objects.get_or_create(
+        row, is_new = Model.objects.get_or_create(
             provider=owner, name=name, defaults=_known(owner, name, kind)
         )
     if row.kind != kind:
@@ -206,7 +216,7 @@ def _model_row(scope: Scope, provider: str, name: str, kind: ModelKind) -> Model
             f"{provider}/{name} is registered as a model for {row.kind}, not for {kind}.",
             errors=[{"path": "/targets", "detail": f"{provider}/{name} serves {row.kind}"}],
         )
-    return row
+    return row, is_new
 
 
 def _point(
@@ -276,6 +286,26 @@ def _check_may_manage(scope: Scope, resource: Resource | None = None) -> None:
         action=Action.MODEL_MANAGE,
         resource=resource or Resource.project_of(scope),
     )
+
+
+def _record_added(scope: Scope, row: Model) -> None:
+    _record(
+        scope,
+        "model.added",
+        f"{row.provider.name}/{row.name}",
+        kind=str(row.kind),
+        input_price=str(row.input_price),
+        output_price=str(row.output_price),
+    )
+
+
+def _changes(before: Model | None, after: Model, columns: Sequence[str]) -> dict[str, Any]:
+    """Each column whose value is another now, with the old value and the new one as text."""
+    return {
+        column: {"from": str(old), "to": str(getattr(after, column))}
+        for column in columns
+        if (old := getattr(before, column, None)) != getattr(after, column)
+    }
 
 
 def _record(scope: Scope, action: str, target: str, **payload: object) -> None:

@@ -1,1 +1,1 @@
-"""The project: settings, URLs, the ASGI root, the supervisor, and the kernel that every layer stands on."""
+"""The project: settings, URLs, the ASGI root, the supervisor and the kernel below every layer."""

@@ -21,6 +21,7 @@ from apps.model_registry.types import ProviderKind, Target
 
 _FINISHES = get_args(FinishReason)
 _BYTES_PER_TOKEN = 3
+_MOST_TOKENS = 10_000_000  # beyond any context window
 
 
 class MalformedError(ValueError):
@@ -87,18 +88,19 @@ def decode(body: Mapping[str, Any], *, target: Target, sent: int) -> ChatResult:
     try:
         choice = body["choices"][0]
         message = choice["message"]
-        text = message.get("content") or ""
+        text = _text(message.get("content"))
         calls = tuple(
             ToolCall(
-                id=call.get("id") or f"call_{index}",
-                name=call["function"]["name"],
-                arguments=call["function"].get("arguments") or "{}",
+                id=_text(call.get("id")) or f"call_{index}",
+                name=_name(call["function"]["name"]),
+                arguments=_text(call["function"].get("arguments")) or "{}",
             )
             for index, call in enumerate(message.get("tool_calls") or ())
         )
+        finish = choice.get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise MalformedError("it has no choices[0].message") from error
-    return _result(target, text, calls, choice.get("finish_reason"), body.get("usage"), sent)
+    return _result(target, text, calls, finish, body.get("usage"), sent)
 
 
 class StreamDecoder:
@@ -110,12 +112,18 @@ class StreamDecoder:
         self._text: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._finish: str | None = None
-        self._usage: Mapping[str, Any] | None = None
+        self._usage: Any = None
+        self._received = 0
 
     @property
     def is_complete(self) -> bool:
         """The model said that it was done; usage may still follow."""
         return self._finish is not None
+
+    @property
+    def usage(self) -> TokenUsage:
+        """What the answer has used so far."""
+        return decode_usage(self._usage, sent=self._sent, received=self._received)
 
     def feed(self, chunk: Mapping[str, Any]) -> str:
         try:
@@ -124,32 +132,35 @@ class StreamDecoder:
             if not choices:
                 return ""
             delta = choices[0].get("delta") or {}
-            self._finish = choices[0].get("finish_reason") or self._finish
+            self._finish = _text(choices[0].get("finish_reason")) or self._finish
             for position, part in enumerate(delta.get("tool_calls") or ()):
                 self._add_call(position, part)
-            text: str = delta.get("content") or ""
+            text = _text(delta.get("content"))
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise MalformedError("a chunk of it has no choices[0].delta") from error
         if text:
             self._text.append(text)
+            self._received += len(text.encode())
         return text
 
     def _add_call(self, position: int, part: Mapping[str, Any]) -> None:
         """Name and id come once, the arguments in pieces; `index` says which call a piece is of."""
         index = part.get("index")
-        call = self._calls.setdefault(
-            position if index is None else index, {"id": "", "name": "", "arguments": ""}
-        )
+        index = position if index is None else _whole(index)
+        call = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
         function = part.get("function") or {}
-        call["id"] = part.get("id") or call["id"]
-        call["name"] = function.get("name") or call["name"]
-        call["arguments"] += function.get("arguments") or ""
+        call["id"] = _text(part.get("id")) or call["id"]
+        call["name"] = _text(function.get("name")) or call["name"]
+        piece = _text(function.get("arguments"))
+        call["arguments"] += piece
+        self._received += len(piece.encode())
 
     def result(self) -> ChatResult:
+        """Raises `MalformedError` where a call has no name."""
         calls = tuple(
             ToolCall(
                 id=call["id"] or f"call_{index}",
-                name=call["name"],
+                name=_name(call["name"]),
                 arguments=call["arguments"] or "{}",
             )
             for index, call in sorted(self._calls.items())
@@ -158,12 +169,31 @@ class StreamDecoder:
         return _result(self._target, text, calls, self._finish, self._usage, self._sent)
 
 
+def _text(value: Any) -> str:
+    """What may be missing, but is text where it is there."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise MalformedError(f"it holds {type(value).__name__} where text belongs")
+
+
+def _name(value: Any) -> str:
+    if name := _text(value):
+        return name
+    raise MalformedError("a tool call of it has no name")
+
+
+def _whole(value: Any) -> int:
+    if type(value) is int:
+        return value
+    raise MalformedError(f"it holds {type(value).__name__} where a whole number belongs")
+
+
 def _result(
     target: Target,
     text: str,
     calls: tuple[ToolCall, ...],
-    finish: str | None,
-    usage: Mapping[str, Any] | None,
+    finish: Any,
+    usage: Any,
     sent: int,
 ) -> ChatResult:
     written = text + "".join(call.arguments for call in calls)
@@ -178,16 +208,24 @@ def _result(
     )
 
 
-def decode_usage(usage: Mapping[str, Any] | None, *, sent: int, received: int) -> TokenUsage:
-    """As the provider counted; estimated on the high side where it does not say."""
-    counted = usage or {}
-    prompt, completion = counted.get("prompt_tokens"), counted.get("completion_tokens")
+def decode_usage(usage: Any, *, sent: int, received: int) -> TokenUsage:
+    """As the provider counted; estimated where it does not say, or nothing that can be true."""
+    counted = usage if isinstance(usage, Mapping) else {}
     return TokenUsage(
-        input_tokens=estimate_tokens(sent) if prompt is None else int(prompt),
-        output_tokens=estimate_tokens(received) if completion is None else int(completion),
+        input_tokens=_count(counted.get("prompt_tokens"), sent),
+        output_tokens=_count(counted.get("completion_tokens"), received),
     )
 
 
+def _count(value: Any, size: int) -> int:
+    if type(value) is int and 0 <= value <= _MOST_TOKENS:
+        return value
+    return estimate_tokens(size)
+
+
 def estimate_tokens(size: int) -> int:
-    """Tokens in `size` bytes of UTF-8: three bytes a token, more than tokenizers need for text."""
+    """Tokens in `size` bytes of UTF-8 at three bytes a token, as in most prose.
+
+    Digits and rare scripts need up to one token a byte: never reserve by it.
+    """
     return math.ceil(size / _BYTES_PER_TOKEN)

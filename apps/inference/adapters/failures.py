@@ -19,20 +19,28 @@ _OVERFLOW = re.compile(
 _CAUSE_LENGTH = 300
 
 
-def unreachable(target: Target, error: Exception) -> Unavailable:
+def said(message: str, credential: str) -> str:
+    """What a provider said, fit to be stored and shown: without our key, cut, on one line."""
+    shown = message.replace(credential, "…") if credential else message
+    return "".join(
+        letter if letter.isprintable() else " " for letter in shown[:_CAUSE_LENGTH]
+    ).strip()
+
+
+def unreachable(target: Target, error: Exception, *, credential: str) -> Unavailable:
     """No connection, or none in time."""
-    cause = type(error).__name__ if not str(error) else str(error)
+    cause = said(str(error), credential) or type(error).__name__
     return Unavailable(
         f"Provider {target.model.provider!r} did not answer at {target.base_url} ({cause}). "
         "Check that it runs and that its base_url is right."
     )
 
 
-def broken_off(target: Target, cause: str) -> UpstreamFailed:
+def broken_off(target: Target, cause: str, *, credential: str) -> UpstreamFailed:
     """An answer that began and did not end, or that cannot be read."""
     return UpstreamFailed(
         f"Provider {target.model.provider!r} gave no usable answer for {target.model.name}: "
-        f"{cause}. Retry; if it persists, look into that server's log.",
+        f"{said(cause, credential)}. Retry; if it persists, look into that server's log.",
         retryable=True,
     )
 
@@ -43,25 +51,24 @@ def refused(
     """An answer with an error status."""
     provider, model = target.model.provider, target.model.name
     code, message = _cause(body)
-    if credential:
-        message = message.replace(credential, "…")
-    said = f"HTTP {status}" + (f": {message[:_CAUSE_LENGTH]}" if message else "")
+    shown = said(message, credential)
+    reason = f"HTTP {status}" + (f": {shown}" if shown else "")
     if status in {400, 413, 422} and (
         code == "context_length_exceeded" or _OVERFLOW.search(message)
     ):
         return ContextOverflow(
-            f"The request does not fit the context window of {provider}/{model} ({said}). "
+            f"The request does not fit the context window of {provider}/{model} ({reason}). "
             "Shorten the input or use a model with a larger window.",
             upstream_status=status,
         )
     if status == 429 and code != "insufficient_quota":
         return UpstreamBusy(
-            f"Provider {provider!r} is limiting requests ({said}). Retry later.",
+            f"Provider {provider!r} is limiting requests ({reason}). Retry later.",
             retry_after=_retry_after(headers),
             upstream_status=status,
         )
     return UpstreamFailed(
-        f"Provider {provider!r} {_verdict(target, status, said, has_key=bool(credential))}",
+        f"Provider {provider!r} {_verdict(target, status, reason, has_key=bool(credential))}",
         retryable=status in {408, 409, 425} or status >= 500,
         upstream_status=status,
     )

@@ -1,18 +1,19 @@
 """One client session for each event loop, so that connections to providers are reused.
 
 A credential goes to the address that was configured, or nowhere: callers follow no redirects, and
-no name leads to a link-local address, where clouds keep their machines' credentials.
+no name leads to where clouds keep their machines' credentials.
 """
 
 import asyncio
 import atexit
-import ipaddress
 import socket
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
+
+from octavo.kernel import egress
 
 _CONNECT_SECONDS = 5.0
 _LONGEST_CALL = 900.0  # a backstop: callers bound each call themselves
@@ -27,14 +28,9 @@ class _Resolver(ThreadedResolver):
     ) -> list[ResolveResult]:
         found = await super().resolve(host, port, family)
         for result in found:
-            if _is_link_local(result["host"]):
-                raise OSError(f"{host} leads to the link-local address {result['host']}")
+            if egress.is_metadata(result["host"]):
+                raise OSError(f"{host} leads to {result['host']}, where no model is served")
         return found
-
-
-def _is_link_local(literal: str) -> bool:
-    address = ipaddress.ip_address(literal.partition("%")[0])
-    return (getattr(address, "ipv4_mapped", None) or address).is_link_local
 
 
 def session() -> aiohttp.ClientSession:
@@ -52,6 +48,20 @@ def session() -> aiohttp.ClientSession:
             trust_env=False,
         )
     return found
+
+
+async def read(response: aiohttp.ClientResponse, *, limit: int, cut: bool = False) -> bytes:
+    """The body; of one larger than `limit` its beginning if `cut`, else `ClientPayloadError`."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            if cut:
+                break
+            raise aiohttp.ClientPayloadError(f"it is larger than {limit // 2**20} MiB")
+    return b"".join(parts)
 
 
 async def close() -> None:

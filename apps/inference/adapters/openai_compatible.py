@@ -8,6 +8,7 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,44 +25,55 @@ from apps.inference.adapters.chat_codec import (
     encode,
 )
 from apps.inference.adapters.sse import EventParser, EventTooLargeError
-from apps.inference.types import ChatRequest, ChatResult, DeltaSink, EmbeddingResult
+from apps.inference.types import (
+    ChatRequest,
+    ChatResult,
+    DeltaSink,
+    EmbeddingResult,
+    TokenUsage,
+)
 from apps.model_registry.types import ProviderKind, Target
+from octavo.kernel.errors import UpstreamFailed
 
 _MAX_ANSWER = 64 * 2**20
 _MAX_ERROR = 64 * 2**10
 _DRAIN_SECONDS = 0.1
+UsageSink = Callable[[TokenUsage], None]
+"""Told what an answer has used so far, each time that it grows; estimated until it is counted."""
+
 _SENDS_BASE64 = {ProviderKind.OPENAI, ProviderKind.VLLM, ProviderKind.BUILTIN}
 
 
 async def chat(
-    *, target: Target, credential: str, request: ChatRequest, on_delta: DeltaSink | None
+    *,
+    target: Target,
+    credential: str,
+    request: ChatRequest,
+    on_delta: DeltaSink | None,
+    on_usage: UsageSink,
 ) -> ChatResult:
     """Streams exactly when somebody listens. Raises `Unavailable` or one of its children."""
     body = encode(request, target=target, stream=on_delta is not None)
     async with _post(target, credential, "/chat/completions", body) as response:
+        reader = _Reader(response, target, credential, on_usage, len(body))
         if on_delta is not None:
-            decoder = StreamDecoder(target=target, sent=len(body))
-            return await _read_stream(response, target, decoder, on_delta)
-        answer = await _read_json(response, target)
-    return _decoded(target, lambda: decode(answer, target=target, sent=len(body)))
+            return await reader.read_stream(on_delta)
+        answer = await reader.read_json()
+    return reader.decoded(lambda: decode(answer, target=target, sent=len(body)))
 
 
-async def embed(*, target: Target, credential: str, texts: tuple[str, ...]) -> EmbeddingResult:
+async def embed(
+    *, target: Target, credential: str, texts: tuple[str, ...], on_usage: UsageSink
+) -> EmbeddingResult:
     """One vector a text, L2-normalised. Raises `Unavailable` or one of its children."""
     wish: dict[str, Any] = {"model": target.model.name, "input": texts}
     if target.provider_kind in _SENDS_BASE64:
         wish["encoding_format"] = "base64"
     body = orjson.dumps(wish)
     async with _post(target, credential, "/embeddings", body) as response:
-        answer = await _read_json(response, target)
-    return _decoded(target, lambda: _embeddings(answer, target, len(texts), sent=len(body)))
-
-
-def _decoded[T](target: Target, work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except MalformedError as error:
-        raise failures.broken_off(target, str(error)) from error
+        reader = _Reader(response, target, credential, on_usage, len(body))
+        answer = await reader.read_json()
+    return reader.decoded(lambda: _embeddings(answer, target, len(texts), sent=len(body)))
 
 
 def _headers(target: Target, credential: str) -> dict[str, str]:
@@ -84,23 +96,23 @@ async def _post(
             allow_redirects=False,
         )
     except failures.CONNECTION_ERRORS as error:
-        raise failures.unreachable(target, error) from error
+        raise failures.unreachable(target, error, credential=credential) from error
     except (aiohttp.ClientError, ValueError) as error:
-        raise failures.broken_off(target, _named(error)) from error
+        raise failures.broken_off(target, _named(error), credential=credential) from error
     async with response:
         try:
             if response.status != 200:
                 raise failures.refused(
                     target,
                     status=response.status,
-                    body=await _read(response, limit=_MAX_ERROR, cut=True),
+                    body=await http.read(response, limit=_MAX_ERROR, cut=True),
                     headers=response.headers,
                     credential=credential,
                 )
             yield response
         except (aiohttp.ClientError, TimeoutError) as error:
-            cause = "the connection broke off in the middle of its answer"
-            raise failures.broken_off(target, f"{cause} ({_named(error)})") from error
+            cause = f"the connection broke off in the middle of its answer ({_named(error)})"
+            raise failures.broken_off(target, cause, credential=credential) from error
         finally:
             if not response.content.at_eof():
                 response.close()
@@ -110,78 +122,91 @@ def _named(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-async def _read(response: aiohttp.ClientResponse, *, limit: int, cut: bool = False) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        parts.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            if cut:
-                break
-            raise aiohttp.ClientPayloadError(f"it is larger than {limit // 2**20} MiB")
-    return b"".join(parts)
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one answer with status 200, and tells what it has used from its first piece on."""
 
+    response: aiohttp.ClientResponse
+    target: Target
+    credential: str
+    on_usage: UsageSink
+    sent: int
 
-async def _read_json(response: aiohttp.ClientResponse, target: Target) -> dict[str, Any]:
-    body = await _read(response, limit=_MAX_ANSWER)
-    try:
-        answer: Any = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise failures.broken_off(target, "its answer is not JSON") from error
-    if not isinstance(answer, dict):
-        raise failures.broken_off(target, "its answer is not a JSON object")
-    if answer.get("error") and "choices" not in answer and "data" not in answer:
-        raise failures.broken_off(target, failures.read_error(answer["error"])[1] or "an error")
-    return answer
+    async def read_json(self) -> dict[str, Any]:
+        try:
+            body = await http.read(self.response, limit=_MAX_ANSWER)
+        except BaseException:
+            if received := self.response.content.total_bytes:
+                self.on_usage(decode_usage(None, sent=self.sent, received=received))
+            raise
+        try:
+            answer: Any = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._broken_off("its answer is not a JSON object")
+        if answer.get("error") and "choices" not in answer and "data" not in answer:
+            raise self._broken_off(failures.read_error(answer["error"])[1] or "an error")
+        self.on_usage(decode_usage(answer.get("usage"), sent=self.sent, received=len(body)))
+        return answer
 
+    async def read_stream(self, on_delta: DeltaSink) -> ChatResult:
+        decoder = StreamDecoder(target=self.target, sent=self.sent)
+        async with aclosing(self._payloads()) as payloads:
+            async for payload in payloads:
+                if payload.strip() == b"[DONE]":
+                    await _drain(self.response)
+                    break
+                text = self.decoded(partial(decoder.feed, self._chunk(payload)))
+                self.on_usage(decoder.usage)
+                if text:
+                    on_delta(text)
+        if not decoder.is_complete:
+            raise self._broken_off("its stream ended before the model was done")
+        return self.decoded(decoder.result)
 
-async def _read_stream(
-    response: aiohttp.ClientResponse, target: Target, decoder: StreamDecoder, on_delta: DeltaSink
-) -> ChatResult:
-    async with aclosing(_payloads(response, target)) as payloads:
-        async for payload in payloads:
-            if payload.strip() == b"[DONE]":
-                await _drain(response)
-                break
-            text = _decoded(target, partial(decoder.feed, _chunk(payload, target)))
-            if text:
-                on_delta(text)
-    if not decoder.is_complete:
-        raise failures.broken_off(target, "its stream ended before the model was done")
-    return decoder.result()
+    def decoded[T](self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except MalformedError as error:
+            raise self._broken_off(str(error)) from error
 
-
-async def _payloads(response: aiohttp.ClientResponse, target: Target) -> AsyncGenerator[bytes]:
-    parser = EventParser()
-    try:
-        async for received in response.content.iter_any():
-            for payload in parser.feed(received):
+    async def _payloads(self) -> AsyncGenerator[bytes]:
+        parser = EventParser()
+        size = 0
+        try:
+            async for received in self.response.content.iter_any():
+                size += len(received)
+                if size > _MAX_ANSWER:
+                    raise self._broken_off(f"it is larger than {_MAX_ANSWER // 2**20} MiB")
+                for payload in parser.feed(received):
+                    yield payload
+            for payload in parser.close():
                 yield payload
-        for payload in parser.close():
-            yield payload
-    except EventTooLargeError as error:
-        raise failures.broken_off(target, str(error)) from error
+        except EventTooLargeError as error:
+            raise self._broken_off(str(error)) from error
+
+    def _chunk(self, payload: bytes) -> dict[str, Any]:
+        try:
+            chunk: Any = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            chunk = None
+        if not isinstance(chunk, dict):
+            raise self._broken_off("a chunk of its stream is not a JSON object")
+        if chunk.get("error"):
+            said = failures.read_error(chunk["error"])[1]
+            raise self._broken_off(said or "an error in the middle of its stream")
+        return chunk
+
+    def _broken_off(self, cause: str) -> UpstreamFailed:
+        return failures.broken_off(self.target, cause, credential=self.credential)
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
     """Take the end of the body, which follows at once, so that the connection can be reused."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_SECONDS):
-            await response.content.read()
-
-
-def _chunk(payload: bytes, target: Target) -> dict[str, Any]:
-    try:
-        chunk: Any = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise failures.broken_off(target, "a chunk of its stream is not JSON") from error
-    if not isinstance(chunk, dict):
-        raise failures.broken_off(target, "a chunk of its stream is not a JSON object")
-    if chunk.get("error"):
-        said = failures.read_error(chunk["error"])[1]
-        raise failures.broken_off(target, said or "an error in the middle of its stream")
-    return chunk
+            await http.read(response, limit=_MAX_ERROR, cut=True)
 
 
 def _embeddings(
@@ -190,7 +215,7 @@ def _embeddings(
     try:
         rows = sorted(answer["data"], key=lambda row: int(row["index"]))
         vectors = [_vector(row["embedding"]) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MalformedError("it has no data[].embedding") from error
     width = len(vectors[0]) if vectors else 0
     if len(vectors) != count or not width or any(len(vector) != width for vector in vectors):
@@ -214,5 +239,10 @@ def _embeddings(
 def _vector(value: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
     """A list of numbers, or base64 of little-endian float32."""
     if isinstance(value, str):
-        return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
-    return np.asarray(value, dtype=np.float32)
+        vector = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+    else:
+        with np.errstate(over="ignore"):
+            vector = np.asarray(value, dtype=np.float32)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise ValueError("An embedding is one row of finite numbers.")
+    return vector

@@ -76,9 +76,9 @@ async def _get(url: str, headers: Mapping[str, str], seconds: float) -> dict[str
         async with http.session().get(
             url, headers=headers, timeout=timeout, allow_redirects=False
         ) as response:
-            if response.status != 200 or (response.content_length or 0) > _MAX_LISTING:
+            if response.status != 200:
                 return {}
-            body: Any = orjson.loads(await response.read())
+            body: Any = orjson.loads(await http.read(response, limit=_MAX_LISTING))
     except (aiohttp.ClientError, OSError, ValueError):
         return {}
     return body if isinstance(body, dict) else {}

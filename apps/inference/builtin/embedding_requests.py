@@ -27,10 +27,10 @@ def parse_request(body: Any) -> EmbeddingRequest:
         raise InvalidRequest("The body must be a JSON object.")
     check_model(body, model=EMBEDDING_MODEL)
     encoding = body.get("encoding_format") or "float"
-    if encoding not in {"float", "base64"}:
+    if encoding not in ("float", "base64"):  # a list can be compared, but is in no set
         message = f"'encoding_format' must be 'float' or 'base64', not {encoding!r}."
         raise InvalidRequest(message, param="encoding_format")
-    if body.get("dimensions") not in {None, DIMENSIONS}:
+    if body.get("dimensions") not in (None, DIMENSIONS):
         message = f"{EMBEDDING_MODEL} has {DIMENSIONS} dimensions and cannot be shortened."
         raise InvalidRequest(message, param="dimensions")
     return EmbeddingRequest(texts=_texts(body.get("input")), base64=encoding == "base64")

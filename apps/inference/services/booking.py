@@ -3,6 +3,7 @@
 Both are short database work; nothing here waits for a network.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -11,7 +12,7 @@ from django.db import transaction
 
 from apps.governance.services import budgets, decisions
 from apps.governance.types import Action, Amount, Resource, ResourceKind
-from apps.inference.types import PreparedCall, TokenUsage
+from apps.inference.types import Attempt, PreparedCall, TokenUsage
 from apps.model_registry import selectors as registry
 from apps.model_registry.types import ModelKind, RouteView, Target
 from apps.observability.services import record_usage
@@ -88,27 +89,45 @@ def close_call[R](
 ) -> tuple[UUID, Decimal]:
     """Book what was used and give back the rest of the reservation, both or neither."""
     target = _target(prepared, provider, model)
-    cost = _cost(target, usage)
-    with transaction.atomic():
-        usage_id = _record(prepared, kind, target, usage, cost, CallStatus.OK, started_at)
-        budgets.settle(
-            reservation=prepared.reservation,
-            actual=Amount(usd=cost, tokens=usage.input_tokens + usage.output_tokens, calls=1),
-            usage_id=usage_id,
-        )
-    return usage_id, cost
+    lost = [attempt for attempt in prepared.attempts if not attempt.is_answered]
+    answered = Attempt(target=target, usage=usage)
+    return _close(prepared, kind, target, [*lost, answered], CallStatus.OK, started_at)
 
 
 def close_failed_call[R](
     *, prepared: PreparedCall[R], kind: ModelKind, status: CallStatus, started_at: datetime
 ) -> UUID:
-    """Book a call that brought nothing, at no cost, and give back its whole reservation."""
+    """Book what answers used that broke off, under the last; nothing where none had begun."""
+    used = [attempt for attempt in prepared.attempts if attempt.usage != TokenUsage()]
+    target = used[-1].target if used else prepared.targets[0]
+    return _close(prepared, kind, target, used, status, started_at)[0]
+
+
+def _close[R](
+    prepared: PreparedCall[R],
+    kind: ModelKind,
+    target: Target,
+    attempts: Sequence[Attempt],
+    status: CallStatus,
+    started_at: datetime,
+) -> tuple[UUID, Decimal]:
+    usage = TokenUsage(
+        input_tokens=sum(attempt.usage.input_tokens for attempt in attempts),
+        output_tokens=sum(attempt.usage.output_tokens for attempt in attempts),
+    )
+    cost = sum((_cost(attempt.target, attempt.usage) for attempt in attempts), Decimal(0))
     with transaction.atomic():
-        usage_id = _record(
-            prepared, kind, prepared.targets[0], TokenUsage(), Decimal(0), status, started_at
-        )
-        budgets.release(reservation=prepared.reservation)
-    return usage_id
+        usage_id = _record(prepared, kind, target, usage, cost, status, started_at)
+        if not attempts:
+            budgets.release(reservation=prepared.reservation)
+        else:
+            tokens = usage.input_tokens + usage.output_tokens
+            budgets.settle(
+                reservation=prepared.reservation,
+                actual=Amount(usd=cost, tokens=tokens, calls=1),
+                usage_id=usage_id,
+            )
+    return usage_id, cost
 
 
 def _record[R](

@@ -3,17 +3,19 @@
 Whatever happens to `send`, its call is settled exactly once: with its result, or as failed.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 import orjson
 
 from apps.inference.adapters import openai_compatible
-from apps.inference.adapters.chat_codec import estimate_tokens
 from apps.inference.services import booking, tool_calling
 from apps.inference.services.delivery import deliver
 from apps.inference.services.outcome import call_status, timed_out
 from apps.inference.types import (
+    Attempt,
     ChatRequest,
     ChatResult,
     DeltaSink,
@@ -21,13 +23,16 @@ from apps.inference.types import (
     Settled,
     TokenUsage,
 )
-from apps.model_registry.types import ModelKind, Target
+from apps.model_registry.types import ModelKind
 from octavo.kernel import io
 from octavo.kernel.clock import now
 from octavo.kernel.errors import InvalidInput, UpstreamFailed
 from octavo.kernel.scope import Scope
 
-_MESSAGE_OVERHEAD = 8  # tokens a chat template adds around one message, rounded up
+# Tokens that a chat template adds at most: around a message, a call or tool, and for any tools.
+_MESSAGE_OVERHEAD = 8
+_TOOL_OVERHEAD = 32
+_TOOLS_OVERHEAD = 512
 _REFUSALS_OF_TOOLS = {400, 404, 422, 501}
 
 
@@ -43,7 +48,8 @@ def prepare(
             "A chat call needs at least one message and max_tokens of at least 1.",
             errors=[{"path": "/messages", "detail": "must not be empty"}],
         )
-    worst = TokenUsage(input_tokens=_input_tokens(request), output_tokens=request.max_tokens)
+    most = max(_most_tokens(request), _most_tokens(tool_calling.constrain(request)))
+    worst = TokenUsage(input_tokens=most, output_tokens=request.max_tokens)
     return booking.open_call(
         scope=scope, route=route, kind=ModelKind.CHAT, request=request, worst=worst, step=step
     )
@@ -60,8 +66,8 @@ async def send(
     request = prepared.request
     listener = _Listener(on_delta) if on_delta is not None else None
 
-    async def attempt(target: Target, credential: str) -> ChatResult:
-        return await _ask(target, credential, request, listener)
+    async def attempt(made: Attempt, credential: str) -> ChatResult:
+        return await _ask(made, credential, request, listener)
 
     return await deliver(
         prepared, attempt, is_repeatable=lambda: listener is None or not listener.was_told
@@ -71,7 +77,10 @@ async def send(
 def settle(
     *, prepared: PreparedCall[ChatRequest], result: ChatResult, started_at: datetime
 ) -> Settled[ChatResult]:
-    """Write the usage row and settle the budget, in one transaction."""
+    """Write the usage row and settle the budget, in one transaction.
+
+    Cost and row include what answers used that broke off before the one in `result`.
+    """
     usage_id, cost = booking.close_call(
         prepared=prepared,
         kind=ModelKind.CHAT,
@@ -88,7 +97,10 @@ def settle(
 def settle_failed(
     *, prepared: PreparedCall[ChatRequest], error: BaseException, started_at: datetime
 ) -> UUID:
-    """Release the reservation and write a usage row of no cost; a cancelled call says so."""
+    """Write a usage row and settle the budget at what was used; a cancelled call says so.
+
+    That is nothing before an answer began, else the input and the text received so far.
+    """
     return booking.close_failed_call(
         prepared=prepared,
         kind=ModelKind.CHAT,
@@ -136,27 +148,36 @@ class _Listener:
 
 
 async def _ask(
-    target: Target, credential: str, request: ChatRequest, listener: _Listener | None
+    made: Attempt, credential: str, request: ChatRequest, listener: _Listener | None
 ) -> ChatResult:
+    target = made.target
     if not request.tools or target.model.native_tools:
         asked = request if target.model.native_tools else tool_calling.constrain(request)
         try:
             return await openai_compatible.chat(
-                target=target, credential=credential, request=asked, on_delta=listener
+                target=target,
+                credential=credential,
+                request=asked,
+                on_delta=listener,
+                on_usage=_meter(made, request),
             )
         except UpstreamFailed as error:
             if not (request.tools and _refuses_tools(error)):
                 raise
-    return await _ask_constrained(target, credential, request, listener)
+    return await _ask_constrained(made, credential, request, listener)
 
 
 async def _ask_constrained(
-    target: Target, credential: str, request: ChatRequest, listener: _Listener | None
+    made: Attempt, credential: str, request: ChatRequest, listener: _Listener | None
 ) -> ChatResult:
     """A listener hears the answer once it is whole: before, it is a piece of JSON."""
     constrained = tool_calling.constrain(request)
     answer = await openai_compatible.chat(
-        target=target, credential=credential, request=constrained, on_delta=None
+        target=made.target,
+        credential=credential,
+        request=constrained,
+        on_delta=None,
+        on_usage=_meter(made, request),
     )
     result = tool_calling.interpret(answer, request)
     if listener is not None and result.text:
@@ -164,21 +185,30 @@ async def _ask_constrained(
     return result
 
 
+def _meter(made: Attempt, request: ChatRequest) -> Callable[[TokenUsage], None]:
+    """Keeps what the attempt has used; no answer is longer than it was allowed to be."""
+
+    def keep(used: TokenUsage) -> None:
+        made.usage = replace(used, output_tokens=min(used.output_tokens, request.max_tokens))
+
+    return keep
+
+
 def _refuses_tools(error: UpstreamFailed) -> bool:
     """The server has no tool calling for this model, as Ollama and vLLM say in words."""
     return error.upstream_status in _REFUSALS_OF_TOOLS and "tool" in error.detail.lower()
 
 
-def _input_tokens(request: ChatRequest) -> int:
-    """More than any tokenizer makes of the request, tools and schema included."""
-    size = sum(
-        len(message.content.encode())
-        + sum(len(call.name) + len(call.arguments.encode()) for call in message.tool_calls)
-        for message in request.messages
-    )
+def _most_tokens(request: ChatRequest) -> int:
+    """A bound no tokenizer exceeds, tools and schema included: each byte of UTF-8 is a token."""
+    size = _MESSAGE_OVERHEAD * len(request.messages)
+    for message in request.messages:
+        size += len(message.content.encode()) + len((message.tool_call_id or "").encode())
+        for call in message.tool_calls:
+            size += len(f"{call.id}{call.name}{call.arguments}".encode()) + _TOOL_OVERHEAD
     for tool in request.tools:
-        size += len(tool.name) + len(tool.description.encode())
+        size += len(f"{tool.name}{tool.description}".encode()) + _TOOL_OVERHEAD
         size += len(orjson.dumps(dict(tool.input_schema)))
     if request.json_schema is not None:
         size += len(orjson.dumps(dict(request.json_schema)))
-    return estimate_tokens(size) + _MESSAGE_OVERHEAD * (len(request.messages) + len(request.tools))
+    return size + (_TOOLS_OVERHEAD if request.tools else 0)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from apps.inference.types import ContextOverflow, PreparedCall, UpstreamBusy
+from apps.inference.types import Attempt, ContextOverflow, PreparedCall, UpstreamBusy
 from apps.model_registry.types import Target
 from octavo.kernel.errors import Unavailable, UpstreamFailed
 
@@ -53,12 +53,13 @@ def _circuit(target: Target) -> _Circuit:
 
 async def deliver[P, R](
     prepared: PreparedCall[P],
-    attempt: Callable[[Target, str], Awaitable[R]],
+    attempt: Callable[[Attempt, str], Awaitable[R]],
     *,
     is_repeatable: Callable[[], bool] = lambda: True,
 ) -> R:
     """The first target's answer, or the next one's where that fails for reasons of its own.
 
+    Every attempt is kept in `prepared.attempts` with what it used, for the settling.
     `is_repeatable` turns false once a listener has been given something. Raises the last error.
     """
     last: Unavailable | None = None
@@ -67,7 +68,7 @@ async def deliver[P, R](
             last = last or _left_alone(target)
             continue
         try:
-            return await _try(target, credential, attempt, is_repeatable)
+            return await _try(prepared, target, credential, attempt, is_repeatable)
         except Unavailable as error:
             if not (is_repeatable() and _concerns_target_only(error)):
                 raise
@@ -76,28 +77,34 @@ async def deliver[P, R](
     raise last or ValueError(f"The prepared call of route {prepared.route!r} has no targets.")
 
 
-async def _try[R](
+async def _try[P, R](
+    prepared: PreparedCall[P],
     target: Target,
     credential: str,
-    attempt: Callable[[Target, str], Awaitable[R]],
+    attempt: Callable[[Attempt, str], Awaitable[R]],
     is_repeatable: Callable[[], bool],
 ) -> R:
     try:
-        return await _counted(target, credential, attempt)
+        return await _counted(prepared, target, credential, attempt)
     except Unavailable as error:
         pause = _pause(error)
         if pause is None or not is_repeatable():
             raise
     await asyncio.sleep(pause)
-    return await _counted(target, credential, attempt)
+    return await _counted(prepared, target, credential, attempt)
 
 
-async def _counted[R](
-    target: Target, credential: str, attempt: Callable[[Target, str], Awaitable[R]]
+async def _counted[P, R](
+    prepared: PreparedCall[P],
+    target: Target,
+    credential: str,
+    attempt: Callable[[Attempt, str], Awaitable[R]],
 ) -> R:
     circuit = _circuit(target)
+    made = Attempt(target=target)
+    prepared.attempts.append(made)
     try:
-        answer = await attempt(target, credential)
+        answer = await attempt(made, credential)
     except Unavailable as error:
         if _is_outage(error):
             circuit.failed()
@@ -105,6 +112,7 @@ async def _counted[R](
             circuit.failures = 0
         raise
     circuit.failures = 0
+    made.is_answered = True
     return answer
 
 

@@ -10,18 +10,18 @@ from itertools import batched, chain
 from uuid import UUID
 
 from apps.inference.adapters import openai_compatible
-from apps.inference.adapters.chat_codec import estimate_tokens
 from apps.inference.services import booking
 from apps.inference.services.delivery import deliver
 from apps.inference.services.outcome import call_status, timed_out
 from apps.inference.types import (
+    Attempt,
     EmbeddingRequest,
     EmbeddingResult,
     PreparedCall,
     Settled,
     TokenUsage,
 )
-from apps.model_registry.types import ModelKind, Target
+from apps.model_registry.types import ModelKind
 from octavo.kernel import io
 from octavo.kernel.clock import now
 from octavo.kernel.errors import InvalidInput
@@ -41,7 +41,7 @@ def prepare(
             errors=[{"path": "/input", "detail": "must not be empty"}],
         )
     size = sum(len(text.encode()) for text in texts)
-    worst = TokenUsage(input_tokens=estimate_tokens(size) + _TEXT_OVERHEAD * len(texts))
+    worst = TokenUsage(input_tokens=size + _TEXT_OVERHEAD * len(texts))  # a token a byte, at most
     return booking.open_call(
         scope=scope,
         route=route,
@@ -55,9 +55,14 @@ def prepare(
 async def send(prepared: PreparedCall[EmbeddingRequest]) -> EmbeddingResult:
     """Embed all texts with one model: never half of them with one and half with another."""
 
-    async def attempt(target: Target, credential: str) -> EmbeddingResult:
+    async def attempt(made: Attempt, credential: str) -> EmbeddingResult:
+        def keep(used: TokenUsage) -> None:
+            made.usage = TokenUsage(input_tokens=made.usage.input_tokens + used.input_tokens)
+
         results = [
-            await openai_compatible.embed(target=target, credential=credential, texts=texts)
+            await openai_compatible.embed(
+                target=made.target, credential=credential, texts=texts, on_usage=keep
+            )
             for texts in batched(prepared.request.texts, _TEXTS_A_REQUEST)
         ]
         return replace(
@@ -89,7 +94,7 @@ def settle(
 def settle_failed(
     *, prepared: PreparedCall[EmbeddingRequest], error: BaseException, started_at: datetime
 ) -> UUID:
-    """Release the reservation and write a usage row of no cost."""
+    """Write a usage row and settle the budget at what the answered requests used."""
     return booking.close_failed_call(
         prepared=prepared,
         kind=ModelKind.EMBEDDING,

@@ -20,6 +20,19 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Forms of IPv6 whose last four bytes are an IPv4 address: compatible, mapped, translated, NAT64.
+_ENDS_IN_IPV4 = tuple(
+    ipaddress.IPv6Network(network)
+    for network in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+)
+# Beside the link-local ones: AWS and Google over IPv6, Alibaba, Oracle, Azure.
+_METADATA = frozenset(
+    ipaddress.ip_address(literal)
+    for literal in (
+        *("fd00:ec2::254", "fd20:ce::254"),
+        *("100.100.100.200", "192.0.0.192", "168.63.129.16"),
+    )
+)
 # https://www.iana.org/assignments/ipv6-address-space: all that IANA hands out as global unicast.
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
@@ -38,6 +51,24 @@ def is_public(address: Address) -> bool:
     if any(inner is not None and not is_public(inner) for inner in embedded):
         return False
     return address in _GLOBAL_UNICAST and address.is_global
+
+
+def is_metadata(literal: str) -> bool:
+    """Whether clouds keep their machines' credentials there: link-local or a known such address.
+
+    Counts every IPv4 address that an IPv6 one embeds; a name is none. For clients that may reach
+    internal addresses but never these.
+    """
+    try:
+        address = ipaddress.ip_address(literal.partition("%")[0])
+    except ValueError:
+        return False
+    meant: list[Address | None] = [address]
+    if isinstance(address, ipaddress.IPv6Address):
+        meant += [address.sixtofour, *(address.teredo or ())]
+        if any(address in network for network in _ENDS_IN_IPV4):
+            meant.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return any(one is not None and (one.is_link_local or one in _METADATA) for one in meant)
 
 
 def _is_allowed(host: str, port: int, address: Address) -> bool:

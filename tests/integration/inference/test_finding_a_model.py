@@ -131,3 +131,11 @@ def test_a_vendor_key_takes_the_best_model_that_the_key_may_use(
         "GEMINI_API_KEY",
     )
     assert upstream.seen[0].headers["Authorization"] == "Bearer g-key"
+
+
+def test_a_listing_beyond_reason_is_not_read(upstream: fake.Upstream, nowhere: str) -> None:
+    rows = b'{"data": [{"id": "m", "owned_by": "vllm", "note": "' + b"x" * (5 * 2**20) + b'"}]}'
+    upstream.script.append(fake.stream(rows))  # of no announced length
+    with override_settings(**NOTHING):
+        found = discovery.find_model(ollama=nowhere, vllm=upstream.url)
+    assert found.kind is ProviderKind.BUILTIN

@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from apps.governance.services import budgets
-from apps.governance.types import BudgetScope, Period
 from apps.inference.services import chat, connections
-from apps.inference.types import ChatRequest, ContextOverflow, Message, ToolOffer
+from apps.inference.types import ChatRequest, ContextOverflow
 from apps.model_registry import services as registry
 from apps.model_registry.types import ModelKind
 from octavo.kernel import io
@@ -26,30 +24,8 @@ from octavo.kernel.errors import (
 )
 from octavo.kernel.scope import Principal, PrincipalKind
 from tests.integration.inference import upstream as fake
+from tests.integration.inference.calls import HELLO, WITH_TOOL, budget_window, limit_calls, rows
 from tests.integration.inference.conftest import SECRET
-
-HELLO = ChatRequest(messages=(Message(role="user", content="Hello?"),), max_tokens=50)
-
-
-def rows(sql: str, *values: object) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall()
-
-
-def limit_calls(scope: Any, calls: int) -> None:
-    budgets.set_limit(
-        scope=scope,
-        on=BudgetScope.PROJECT,
-        target_id=scope.project_id,
-        period=Period.TOTAL,
-        limit_calls=calls,
-        limit_usd=Decimal(1),
-    )
-
-
-def budget_window() -> tuple[Any, ...]:
-    return rows("SELECT reserved_usd, reserved_calls, spent_usd, spent_calls FROM budget_window")[0]
 
 
 def test_a_call_leaves_a_usage_row_with_its_cost_and_settles_its_budget(
@@ -368,14 +344,6 @@ def test_sending_never_touches_the_database(
     result = io.call(send_guarded(), timeout=5)
     assert not touched.is_set()
     chat.settle(prepared=prepared, result=result, started_at=prepared_at())
-
-
-TOOL = ToolOffer(
-    name="weather",
-    description="The weather of a city.",
-    input_schema={"type": "object", "properties": {"city": {"type": "string"}}},
-)
-WITH_TOOL = ChatRequest(messages=HELLO.messages, tools=(TOOL,), max_tokens=50)
 
 
 def test_a_model_without_tools_is_offered_them_in_the_prompt_and_held_to_a_schema(

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from apps.governance.services import budgets
+from apps.governance.types import BudgetScope, Period
 from apps.inference.services import embedding
 from apps.model_registry import services as registry
 from apps.model_registry.types import ModelKind, Price
 from apps.observability import selectors as observability
 from octavo.kernel import ids
-from octavo.kernel.errors import InvalidInput, UpstreamFailed
+from octavo.kernel.errors import BudgetExceeded, InvalidInput, UpstreamFailed
 from tests.integration.inference import upstream as fake
 
 
@@ -79,8 +81,11 @@ def test_base64_vectors_of_the_built_in_server_are_read(
         [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}],
         [{"index": 0, "embedding": "not base64!"}, {"index": 1, "embedding": [1.0]}],
         [{"embedding": [1.0]}, {"embedding": [1.0]}],
+        [{"index": 0, "embedding": [[1.0]]}, {"index": 1, "embedding": [[1.0]]}],
+        [{"index": 0, "embedding": None}, {"index": 1, "embedding": None}],
+        [{"index": 0, "embedding": [1e300]}, {"index": 1, "embedding": [1.0]}],
     ],
-    ids=["none", "empty", "uneven", "not base64", "no index"],
+    ids=["none", "empty", "uneven", "not base64", "no index", "nested", "null", "infinite"],
 )
 def test_vectors_that_do_not_fit_the_texts_are_refused(
     scope: Any, route: str, upstream: fake.Upstream, data: list[Any]
@@ -110,3 +115,33 @@ def test_nothing_to_embed_is_refused_before_anything_happens(
     with pytest.raises(InvalidInput, match="nothing to embed"):
         embedding.embed(scope=scope, route=route, texts=[])
     assert upstream.seen == []
+
+
+def test_a_reservation_covers_text_that_takes_a_token_a_byte(scope: Any, route: str) -> None:
+    limited(scope, tokens=2999)
+    with pytest.raises(BudgetExceeded):
+        embedding.prepare(scope=scope, route=route, texts=["7" * 3000])
+
+
+def test_requests_that_were_answered_before_one_failed_are_booked(
+    scope: Any, route: str, upstream: fake.Upstream
+) -> None:
+    first = [{"index": index, "embedding": [1.0]} for index in range(128)]
+    upstream.script.append(fake.json_answer({"data": first, "usage": {"prompt_tokens": 640}}))
+    upstream.script.append(fake.error(400, "no"))
+    run_id = ids.new()
+    inside = scope.acting_as(scope.principal, run_id=run_id)
+    with pytest.raises(UpstreamFailed):
+        embedding.embed(scope=inside, route=route, texts=["t"] * 129)
+    total = observability.get_usage_of_run(run_id=run_id)
+    assert (total.calls, total.input_tokens) == (1, 640)
+
+
+def limited(scope: Any, *, tokens: int) -> None:
+    budgets.set_limit(
+        scope=scope,
+        on=BudgetScope.PROJECT,
+        target_id=scope.project_id,
+        period=Period.TOTAL,
+        limit_tokens=tokens,
+    )

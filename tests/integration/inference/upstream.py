@@ -116,6 +116,10 @@ USAGE = (
 DONE = b"data: [DONE]\n\n"
 
 
+def error_event(message: str) -> bytes:
+    return b"data: " + orjson.dumps({"error": {"message": message}}) + b"\n\n"
+
+
 def stream(*parts: bytes, abort: bool = False, hang: bool = False) -> Answer:
     """These bytes as one event stream, each part in a packet of its own."""
 

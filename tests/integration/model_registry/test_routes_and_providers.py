@@ -1,5 +1,6 @@
 """Providers, models and routes: who may set them, what is stored, and what a restart may change."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,9 @@ from apps.governance.services import decisions
 from apps.governance.types import Action, ResourceKind
 from apps.model_registry import selectors, services
 from apps.model_registry.types import FoundModel, ModelKind, Price, ProviderKind, Tier
+from octavo.kernel import ids
 from octavo.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
+from octavo.kernel.scope import Principal, PrincipalKind
 
 KEY = "sk-registry-secret-0123456789"
 
@@ -91,6 +94,18 @@ def test_a_second_provider_of_the_same_name_is_a_conflict(scope: Any) -> None:
         "http://169.254.169.254/v1",
         "http://[fe80::1]/v1",
         "http://[::ffff:169.254.169.254]/v1",
+        "http://[fd00:ec2::254]/v1",
+        "http://[64:ff9b::a9fe:a9fe]/v1",
+        "http://[2002:a9fe:a9fe::1]/v1",
+        "http://100.100.100.200/v1",
+        "http://[x",
+        "http://host:99999/v1",
+        "http://host:0/v1",
+        "http://host:port/v1",
+        "https://host/v1#part",
+        "https://host/v1?",
+        "https://ho\nst/v1",
+        "https://host/\0",
     ],
 )
 def test_an_address_that_cannot_be_a_model_server_is_refused(scope: Any, base_url: str) -> None:
@@ -140,6 +155,61 @@ def test_changing_a_model_keeps_what_is_not_mentioned(scope: Any) -> None:
         scope=scope, provider="a", name="m", kind=ModelKind.CHAT, context_window=4096
     )
     assert (changed.price, changed.native_tools, changed.context_window) == (price, False, 4096)
+
+
+def entries() -> list[tuple[str, str, dict[str, Any]]]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT action, target, payload::text FROM audit_entry ORDER BY seq")
+        return [(action, target, json.loads(data)) for action, target, data in cursor.fetchall()]
+
+
+def test_the_audit_shows_what_a_price_was_and_became(scope: Any) -> None:
+    services.create_provider(scope=scope, name="a", kind=ProviderKind.OLLAMA)
+    for price in (Price(input=Decimal(1), output=Decimal(2)), Price(input=Decimal(3))):
+        services.add_model(scope=scope, provider="a", name="m", kind=ModelKind.CHAT, price=price)
+    (_, _, added), (action, target, changed) = entries()[-2:]
+    assert (added["input_price"], added["output_price"]) == ("1", "2")
+    assert (action, target) == ("model.changed", "a/m")
+    assert {column: Decimal(c["from"]) for column, c in changed["changes"].items()} == {
+        "input_price": 1,
+        "output_price": 2,
+    }
+    assert {column: Decimal(c["to"]) for column, c in changed["changes"].items()} == {
+        "input_price": 3,
+        "output_price": 0,
+    }
+
+
+def test_models_that_a_route_registers_are_audited_and_gone_if_it_cannot_be_set(
+    scope: Any,
+) -> None:
+    services.create_provider(scope=scope, name="a", kind=ProviderKind.OLLAMA)
+    with pytest.raises(NotFound):
+        services.set_route(
+            scope=scope, name="r", kind=ModelKind.CHAT, targets=[("a", "one"), ("nope", "x")]
+        )
+    assert selectors.list_models(scope=scope) == []
+    services.set_route(scope=scope, name="r", kind=ModelKind.CHAT, targets=[("a", "one")])
+    assert [entry[:2] for entry in entries()[-2:]] == [("model.added", "a/one"), ("route.set", "r")]
+
+
+def test_who_has_no_role_sees_nothing_of_the_registry_and_providers_are_for_who_manages_them(
+    scope: Any,
+) -> None:
+    services.ensure_default_routes(scope=scope, found=found())
+    stranger = scope.acting_as(Principal(kind=PrincipalKind.USER, id=ids.new(), name="stranger"))
+    member = scope.acting_as(accounts.create_service(scope=scope, name="ci", role=Role.MEMBER))
+    for read in (selectors.list_providers, selectors.list_models, selectors.list_routes):
+        with pytest.raises(Forbidden):
+            read(scope=stranger)
+    for asker, name in ((stranger, "default"), (stranger, "nope")):
+        with pytest.raises(Forbidden):
+            selectors.get_visible_route(scope=asker, name=name)
+    with pytest.raises(Forbidden):
+        selectors.list_providers(scope=member)
+    assert len(selectors.list_models(scope=member)) == 2
+    assert len(selectors.list_routes(scope=member)) == 2
+    assert selectors.get_visible_route(scope=member, name="default").name == "default"
 
 
 def test_a_route_keeps_the_order_of_its_targets_and_registers_their_models(scope: Any) -> None:
@@ -224,8 +294,6 @@ def test_governance_lists_the_routes_that_a_principal_may_call(scope: Any) -> No
 
 def test_another_organisation_sees_nothing(scope: Any) -> None:
     from dataclasses import replace
-
-    from octavo.kernel import ids
 
     services.ensure_default_routes(scope=scope, found=found())
     other = replace(scope, organisation_id=ids.new(), project_id=ids.new())

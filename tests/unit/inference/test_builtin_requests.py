@@ -74,7 +74,10 @@ def test_an_embedding_request_takes_one_text_or_many() -> None:
         ({"input": [[1, 2, 3]]}, "input"),
         ({"input": ["x"] * (MAX_INPUTS + 1)}, "input"),
         ({"input": "x", "encoding_format": "hex"}, "encoding_format"),
+        ({"input": "x", "encoding_format": ["float"]}, "encoding_format"),
         ({"input": "x", "dimensions": 64}, "dimensions"),
+        ({"input": "x", "dimensions": []}, "dimensions"),
+        ({"input": "x", "dimensions": {}}, "dimensions"),
         ([], None),
     ],
 )
