@@ -1,5 +1,5 @@
 """Finds the files below what a person named: hidden, version-control and dependency folders stay
-out, and links cannot lead round in circles.
+out, and links lead neither round in circles nor out of the folder.
 """
 
 import os
@@ -54,6 +54,10 @@ def _below(root: Path, folder: Path, seen: set[tuple[int, int]]) -> Iterator[Fou
     for name in names:
         path = folder / name
         if name.startswith(".") or (path.is_dir() and name in SKIPPED_FOLDERS):
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+            problem = "is a link out of the folder; name its target to add it"
+            yield Found(path=path, key=_key(root, path), problem=problem)
             continue
         if path.is_dir():
             yield from _below(root, path, seen)

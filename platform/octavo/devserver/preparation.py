@@ -21,6 +21,7 @@ from octavo.devserver.records import read_environment, write_environment
 
 _NEEDED_BYTES = 500 * 2**20
 _PORT_PATIENCE = 6.0  # the processes of a supervisor that was killed are on their way out
+_ADDRESSES = ("DATABASE_URL", "OCTAVO_DATABASE_OWNER_URL", "REDIS_URL", "OCTAVO_MODEL_SERVER_URL")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -119,7 +120,8 @@ def model_server_port(given: Given, *, web_port: int) -> int:
 
 
 def write_generated(path: Path, given: Given, found: Mapping[str, str]) -> None:
-    """Write `found` (addresses) and the installation's keys, except what the operator gives.
+    """Write the addresses that this start uses, given or `found`, so that commands in another
+    terminal reach the same servers, and the installation's keys.
 
     A key once made is kept for ever, given or not: what it sealed could otherwise never be opened.
     """
@@ -129,5 +131,5 @@ def write_generated(path: Path, given: Given, found: Mapping[str, str]) -> None:
         "OCTAVO_ENCRYPTION_KEYS": kept.get("OCTAVO_ENCRYPTION_KEYS")
         or f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
     }
-    addresses = {name: value for name, value in found.items() if name not in given}
-    write_environment(path, {**keys, **addresses})
+    chosen = {name: given.get(name) for name in _ADDRESSES if name in given}
+    write_environment(path, {**keys, **found, **chosen})

@@ -55,7 +55,7 @@ def _model_rows(model: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _commands(url: str, key: str | None) -> list[str]:
     return [
-        f"curl -s {url}/api/v1/runs -H 'Authorization: Bearer {key or '$OCTAVO_API_KEY'}' \\",
+        f'curl -s {url}/api/v1/runs -H "Authorization: Bearer {key or "$OCTAVO_KEY"}" \\',
         "  -H 'Content-Type: application/json' \\",
         '  -d \'{"agent": "guide", "input": "How do I add my own files?", "wait_seconds": 60}\'',
         '.venv/bin/python manage.py run guide "What survives a killed process?"',

@@ -8,7 +8,7 @@ BASE_DIR = env.ROOT
 DATA_DIR = env.data_dir
 
 HOST = env.text("OCTAVO_HOST", "127.0.0.1")
-PORT = env.integer("OCTAVO_PORT", 8000)
+PORT = env.integer("OCTAVO_PORT", 8000, least=1, most=65535)
 PUBLIC_URL = env.text("OCTAVO_PUBLIC_URL", f"http://{HOST}:{PORT}")
 
 DEBUG = env.boolean("OCTAVO_DEBUG")

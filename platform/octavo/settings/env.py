@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from dotenv import dotenv_values
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,13 +32,14 @@ def text(name: str, default: str = "") -> str:
     return _values.get(name, default).strip()
 
 
-def integer(name: str, default: int) -> int:
+def integer(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
     value = text(name)
     if not value:
         return default
-    if not re.fullmatch(r"-?\d+", value):
-        raise ValueError(
-            f"{name} is {value!r}, not a whole number. Correct it in the environment or .env."
+    if not re.fullmatch(r"-?\d{1,12}", value) or not least <= int(value) <= most:
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}; it must be a whole number from {least} to {most}. "
+            "Correct it in the environment or .env."
         )
     return int(value)
 
@@ -47,7 +49,7 @@ def boolean(name: str, default: bool = False) -> bool:
     if not value:
         return default
     if value not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
-        raise ValueError(
+        raise ImproperlyConfigured(
             f"{name} is {value!r}; write 1 or 0. Correct it in the environment or .env."
         )
     return value in {"1", "true", "yes", "on"}

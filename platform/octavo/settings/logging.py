@@ -21,6 +21,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
             "uvicorn.access": {"level": "WARNING"},
+            "psycopg.pool": {"level": "ERROR"},  # each try to connect; what fails says so itself
             "django.server": {"level": "WARNING"},
         },
     }

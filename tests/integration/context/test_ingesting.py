@@ -133,6 +133,19 @@ def test_folders_that_hold_no_knowledge_are_left_out_and_links_do_not_lead_in_ci
     assert len(reports) == 1
 
 
+def test_a_link_out_of_the_folder_is_reported_and_not_followed(
+    scope: Any, space: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("not meant for the space")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "docs" / "up").symlink_to(tmp_path)
+    reports = ingest(scope, tmp_path / "docs")
+    assert {report.status for report in reports.values()} == {FileStatus.FAILED}
+    assert "link out of the folder" in reports["link.txt"].detail
+    assert selectors.list_entries(scope=scope, space="notes") == []
+
+
 def test_a_file_over_the_cap_and_an_empty_one_are_told_apart(
     scope: Any, space: str, tmp_path: Path
 ) -> None:

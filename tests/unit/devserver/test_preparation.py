@@ -36,13 +36,14 @@ def test_keys_are_made_once_and_kept(tmp_path: Path) -> None:
     assert len(first["OCTAVO_SECRET_KEY"]) >= 50
 
 
-def test_an_address_that_the_operator_gives_is_not_written(tmp_path: Path) -> None:
+def test_commands_in_another_terminal_find_the_servers_of_the_last_start(tmp_path: Path) -> None:
     given = Given(values={"DATABASE_URL": "postgresql://elsewhere/octavo"})
     path = tmp_path / "octavo.env"
     write_generated(path, NOTHING_GIVEN, {"OCTAVO_DATABASE_OWNER_URL": "postgresql://embedded"})
     write_generated(path, given, {"REDIS_URL": "redis://own"})
     found = read_environment(path)
-    assert "DATABASE_URL" not in found
+    assert found["DATABASE_URL"] == "postgresql://elsewhere/octavo"
+    assert found["REDIS_URL"] == "redis://own"
     assert "OCTAVO_DATABASE_OWNER_URL" not in found  # it belonged to another database
 
 
