@@ -126,8 +126,7 @@ def issue_key(
     project's.
     """
     decisions.check(scope=scope, action=Action.KEY_MANAGE, resource=Resource.project_of(scope))
-    principal = principal or scope.principal
-    _check_principal(scope, principal)
+    principal = _checked_principal(scope, principal or scope.principal)
     _check_scopes(scope, scopes)
     if expires_at is not None and expires_at <= now():
         raise InvalidInput(
@@ -347,7 +346,8 @@ def _create_key(
     return IssuedKey(key=key_of(row), secret=secret)
 
 
-def _check_principal(scope: Scope, principal: Principal) -> None:
+def _checked_principal(scope: Scope, principal: Principal) -> Principal:
+    """The same principal; a service by its own name, whatever it was called by."""
     match principal.kind:
         case PrincipalKind.SYSTEM:
             raise InvalidInput("Octavo itself has no API key. Name a user, a service or an agent.")
@@ -358,9 +358,11 @@ def _check_principal(scope: Scope, principal: Principal) -> None:
                 policies=["own-key"],
             )
         case PrincipalKind.SERVICE:
-            rows = Service.objects.filter(id=principal.id, project_id=scope.project_id)
-            if not rows.exists():
+            row = Service.objects.filter(id=principal.id, project_id=scope.project_id).first()
+            if row is None:
                 raise NotFound(f"There is no service {principal.name!r} in this project.")
+            return principal_of_service(row)
+    return principal
 
 
 def _check_scopes(scope: Scope, wanted: Sequence[str]) -> None:

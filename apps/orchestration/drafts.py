@@ -97,7 +97,7 @@ def model_answered(
         "usage": {
             "input_tokens": result.usage.input_tokens,
             "output_tokens": result.usage.output_tokens,
-            "cost_usd": str(settled.cost_usd),
+            "cost_usd": f"{settled.cost_usd.normalize():f}",
         },
         "usage_id": ids.encode(ids.Kind.USAGE, settled.usage_id),
         "decision_id": ids.encode(ids.Kind.DECISION, settled.decision_id),

@@ -66,7 +66,7 @@ def _root(run: RunView) -> Span:
             "gen_ai.agent.version": str(run.version),
             "gen_ai.usage.input_tokens": run.input_tokens,
             "gen_ai.usage.output_tokens": run.output_tokens,
-            "octavo.cost_usd": str(run.cost_usd),
+            "octavo.cost_usd": f"{run.cost_usd.normalize():f}",
             "octavo.run.status": run.status,
         },
     )

@@ -18,6 +18,7 @@ from apps.context import selectors as context
 from apps.governance.services import decisions
 from apps.governance.types import Action, Outcome, Resource, ResourceKind
 from apps.model_registry import selectors as model_registry
+from apps.model_registry.types import ModelKind
 from apps.tools import selectors as tools
 from apps.tools import services as tool_services
 from octavo.kernel import audit, ids
@@ -91,7 +92,10 @@ def _limit_problems(definition: Definition) -> Iterator[Problem]:
 
 def _unknown_names(scope: Scope, definition: Definition) -> Iterator[Problem]:
     try:
-        model_registry.get_route(scope=scope, name=definition.route)
+        kind = model_registry.get_route(scope=scope, name=definition.route).kind
+        if kind is not ModelKind.CHAT:
+            detail = f"route {definition.route!r} is for {kind} models; name one for chat models."
+            yield _problem("/route", detail)
     except NotFound:
         yield _problem("/route", f"there is no route {definition.route!r}.")
     for index, pattern in enumerate(definition.tools):

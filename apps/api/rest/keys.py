@@ -14,19 +14,25 @@ from apps.api.rest.base import ResourceView, ShownOnce, idempotent
 from apps.api.rest.fields import IdField, StrictSerializer, TimeField
 from apps.api.rest.paging import PageQuery, page
 from apps.api.rest.schema import listed
+from apps.governance.types import Action
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
 from octavo.kernel.scope import Principal
+
+_SCOPES_WANTED = (
+    "Say what the key may do: `*` for everything, groups such as `context.*`, or actions: "
+    f"{', '.join(Action)}."
+)
 
 
 class KeyBody(StrictSerializer):
     name = serializers.CharField(max_length=200)
     scopes = serializers.ListField(
         child=serializers.CharField(max_length=64),
-        default=lambda: ["*"],
         min_length=1,
         max_length=64,
         help_text="Actions such as `run.start`, groups such as `context.*`, or `*`.",
+        error_messages={"required": _SCOPES_WANTED, "null": _SCOPES_WANTED},
     )
     principal = serializers.CharField(
         max_length=200, default="", allow_blank=True, help_text=principals.HELP
@@ -109,7 +115,11 @@ class KeysView(ResourceView):
 class KeyDetailView(ResourceView):
     tag = "keys"
 
-    @extend_schema(operation_id="revoke_key", summary="Revoke an API key", responses=KeySerializer)
+    @extend_schema(
+        operation_id="revoke_key",
+        summary="Revoke an API key",
+        responses={200: KeySerializer},
+    )
     def delete(self, request: Request, key_id: str) -> Response:
         revoked = services.revoke_key(scope=self.scope, key_id=ids.decode(Kind.KEY, key_id))
         return self.shaped(KeySerializer, revoked)

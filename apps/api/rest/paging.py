@@ -29,7 +29,8 @@ class PageQuery(StrictSerializer):
         help_text="How many items at most.",
     )
     cursor = serializers.CharField(
-        default="", help_text="`next_cursor` of the page before; without it, the first page."
+        required=False,
+        help_text="`next_cursor` of the page before; without it, the first page.",
     )
 
 
@@ -72,7 +73,7 @@ def page[T](
     `before`.
     """
     limit = query["limit"]
-    found = list(read(limit + 1, decode_cursor(query["cursor"])))
+    found = list(read(limit + 1, decode_cursor(query.get("cursor", ""))))
     items = found[:limit]
     following = encode_cursor(cursor_of(items[-1])) if len(found) > limit else None
     return Response({"items": serializer(items, many=True).data, "next_cursor": following})

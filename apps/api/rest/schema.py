@@ -4,6 +4,7 @@ header.
 https://spec.openapis.org/oas/v3.1.1
 """
 
+import inspect
 from functools import cache
 from typing import Any, Literal
 
@@ -59,6 +60,19 @@ class OctavoSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         return [getattr(self.view, "tag", "") or "octavo"]
+
+    def get_description(self) -> str:  # type: ignore[override]
+        """The handler's own docstring: what a view shares with others tells a caller nothing."""
+        return inspect.getdoc(getattr(self.view, self.method.lower())) or ""
+
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
+        mapped: dict[str, Any] = super()._map_basic_serializer(  # type: ignore[no-untyped-call]
+            serializer, direction
+        )
+        owner = serializer if inspect.isclass(serializer) else type(serializer)
+        if not owner.__doc__:
+            mapped.pop("description", None)  # a base class's
+        return mapped
 
     def get_override_parameters(self) -> list[Any]:
         declared = list(super().get_override_parameters())

@@ -112,7 +112,7 @@ class EntrySerializer(EntrySummarySerializer):
 
 
 class EntriesQuery(PageQuery):
-    prefix = serializers.CharField(max_length=1000, default="", help_text="Keys that begin so.")
+    prefix = serializers.CharField(max_length=1000, required=False, help_text="Keys that begin so.")
 
 
 class EntryQuery(StrictSerializer):
@@ -220,7 +220,11 @@ class EntriesView(ResourceView):
         query = self.query(EntriesQuery)
         return page(
             lambda limit, before: selectors.list_entries(
-                scope=self.scope, space=space, limit=limit, before=before, prefix=query["prefix"]
+                scope=self.scope,
+                space=space,
+                limit=limit,
+                before=before,
+                prefix=query.get("prefix", ""),
             ),
             query=query,
             serializer=EntrySummarySerializer,

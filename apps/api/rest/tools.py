@@ -31,7 +31,7 @@ class ToolSerializer(serializers.Serializer[ToolView]):
 
 class ToolsQuery(PageQuery):
     query = serializers.CharField(
-        max_length=200, default="", help_text="Words that the name or description contains."
+        max_length=200, required=False, help_text="Words that the name or description contains."
     )
 
 
@@ -46,7 +46,7 @@ class ToolsView(ResourceView):
     )
     def get(self, request: Request) -> Response:
         query = self.query(ToolsQuery)
-        words = query["query"].lower().split()
+        words = query.get("query", "").lower().split()
         found = [
             tool
             for tool in selectors.list_tools(scope=self.scope)

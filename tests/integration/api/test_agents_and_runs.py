@@ -1,5 +1,6 @@
 """Agents are saved as versions; runs are started, read, listed and cancelled."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -119,13 +120,26 @@ def test_a_wait_without_a_place_is_answered_at_once(
     assert live._places._value == 1
 
 
+def test_an_agent_does_not_chat_over_a_route_for_embeddings(api: Any, models: Any) -> None:
+    body = {"name": "clerk", "instructions": "Answer.", "route": "embedding"}
+    refused = api.post("agents", body).problem()
+    assert refused["status"] == 422
+    assert [error["path"] for error in refused["errors"]] == ["/route"]
+    assert "embedding" in refused["detail"]
+
+
 def test_a_trace_shows_the_run_with_its_spans_decisions_and_usage(
     api: Any, agent: str, advance: Callable[[str], None]
 ) -> None:
     run = api.post("runs", {"agent": "clerk", "input": "Hello?"}).body
+    untouched = api.get(f"traces/{run['trace_id']}").body["spans"]
+    assert [span["attributes"]["octavo.cost_usd"] for span in untouched] == ["0"]
     advance(run["id"])
     trace = api.get(f"traces/{run['trace_id']}").body
     assert trace["run"]["id"] == run["id"]
     assert {span["trace_id"] for span in trace["spans"]} == {run["trace_id"]}
+    costs = [span["attributes"]["octavo.cost_usd"] for span in trace["spans"]]
+    assert costs
+    assert all(re.fullmatch(r"\d+(\.\d+)?", cost) for cost in costs)
     assert [call["kind"] for call in trace["usage"]] == ["chat"]
     assert {decision["action"] for decision in trace["decisions"]} >= {"model.call"}

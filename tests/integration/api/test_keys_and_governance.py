@@ -18,8 +18,18 @@ def test_a_key_reaches_only_as_far_as_its_scopes(
     assert refused["policies"]
 
 
+def test_a_key_says_what_it_may_do(api: Any) -> None:
+    for body in ({"name": "ci"}, {"name": "ci", "scopes": None}):
+        refused = api.post("keys", body).problem()
+        assert refused["status"] == 422
+        (error,) = refused["errors"]
+        assert error["path"] == "/scopes"
+        assert "run.start" in error["detail"]
+        assert "*" in error["detail"]
+
+
 def test_a_revoked_key_opens_nothing(api: Any, with_key: Callable[[str], Any]) -> None:
-    issued = api.post("keys", {"name": "ci"}).body
+    issued = api.post("keys", {"name": "ci", "scopes": ["*"]}).body
     assert with_key(issued["key"]).get("agents").status == 200
     revoked = api.delete(f"keys/{issued['id']}")
     assert (revoked.status, revoked.body["revoked_at"] is not None) == (200, True)
@@ -34,13 +44,15 @@ def test_a_viewer_service_reads_and_does_no_more(
 ) -> None:
     service = api.post("services", {"name": "dashboard", "role": "viewer"}).body
     assert service["id"].startswith("svc_")
-    issued = api.post("keys", {"name": "dashboard", "principal": service["id"]}).body
+    body = {"name": "dashboard", "principal": service["id"], "scopes": ["*"]}
+    issued = api.post("keys", body).body
+    assert issued["principal"] == {"id": service["id"], "kind": "service", "name": "dashboard"}
     viewer = with_key(issued["key"])
     assert viewer.get("runs").status == 200
     refused = viewer.post("runs", {"agent": "clerk", "input": "x"}).problem()
     assert refused["status"] == 403
     assert refused["policies"]
-    assert viewer.post("keys", {"name": "more"}).problem()["status"] == 403
+    assert viewer.post("keys", {"name": "more", "scopes": ["*"]}).problem()["status"] == 403
 
 
 def test_a_refusal_is_kept_although_an_idempotency_key_was_sent(

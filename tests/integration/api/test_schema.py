@@ -1,5 +1,6 @@
 """The OpenAPI document describes every address there is, and the answers match it."""
 
+import inspect
 from functools import cache
 from typing import Any
 
@@ -8,7 +9,9 @@ import orjson
 import pytest
 from django.urls import URLPattern
 
+from apps.api.rest.base import ResourceView
 from apps.api.rest.docs import document
+from apps.api.rest.fields import StrictSerializer
 
 UNDOCUMENTED = {"openapi.json", "docs", "<path:rest>"}
 
@@ -66,6 +69,57 @@ def test_every_reference_resolves_and_every_schema_is_valid() -> None:
     assert {ref.rsplit("/", 1)[1] for ref in references} <= set(components)
     for name, component in components.items():
         assert jsonschema_rs.meta.is_valid(component), name
+
+
+def test_every_default_is_a_value_of_its_own_schema() -> None:
+    seen = 0
+    for shape in schemas(schema()):
+        if "default" in shape:
+            check(shape, shape["default"])
+            seen += 1
+    assert seen > 10
+
+
+def schemas(node: Any) -> Any:
+    """Every object of the document that says a type or refers to what says it."""
+    if isinstance(node, dict):
+        if {"type", "$ref", "allOf", "oneOf", "anyOf"} & set(node):
+            yield node
+        for value in node.values():
+            yield from schemas(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from schemas(value)
+
+
+def test_no_description_is_taken_from_another_class() -> None:
+    bases = {inspect.getdoc(ResourceView), inspect.getdoc(StrictSerializer)}
+    owners: dict[str, str] = {}
+    for name, component in schema()["components"]["schemas"].items():
+        text = component.get("description")
+        if text:
+            assert text not in bases, name
+            owner = name.removesuffix("Request")
+            assert owners.setdefault(text, owner) == owner
+    assert len(owners) > 10
+    for method, path, operation in operations():
+        text = operation.get("description", "")
+        assert text not in bases | set(owners), (method, path)
+
+
+def test_keys_answer_with_a_documented_status_and_shape(api: Any) -> None:
+    issued = api.post("keys", {"name": "ci", "scopes": ["run.read"]})
+    revoked = api.delete(f"keys/{issued.body['id']}")
+    paths = schema()["paths"]
+    for operation, answer in (
+        (paths["/api/v1/keys"]["post"], issued),
+        (paths["/api/v1/keys"]["get"], api.get("keys")),
+        (paths["/api/v1/keys/{key_id}"]["delete"], revoked),
+    ):
+        stated = {status for status in operation["responses"] if status < "300"}
+        assert stated == {str(answer.status)}
+        content = operation["responses"][str(answer.status)]["content"]
+        check(content["application/json"]["schema"], answer.body)
 
 
 def walk(node: Any) -> Any:
