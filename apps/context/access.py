@@ -24,18 +24,21 @@ def readable_space(*, scope: Scope, name: str) -> Space:
     return readable_spaces(scope=scope, names=[name])[0]
 
 
-def readable_spaces(*, scope: Scope, names: Sequence[str]) -> list[Space]:
+def readable_spaces(*, scope: Scope, names: Sequence[str], step: str = "") -> list[Space]:
     """The spaces of these names, in their order; raises `NotFound` naming the first that is
-    missing or not for the caller.
+    missing or not for the caller. What a run reads leaves a decision for each space.
     """
     wanted = list(dict.fromkeys(names))
     found = {
         space.name: space
         for space in Space.objects.filter(project_id=scope.project_id, name__in=wanted)
     }
-    allowed = set(_readable_ids(scope))
+    allowed = set(_readable_ids(scope)) if scope.run_id is None else None
     for name in wanted:
-        if name not in found or found[name].id not in allowed:
+        if name not in found:
+            raise _missing(name)
+        place = found[name]
+        if not (place.id in allowed if allowed is not None else _may_read(scope, place, step)):
             raise _missing(name)
     return [found[name] for name in wanted]
 
@@ -60,6 +63,13 @@ def all_readable(*, scope: Scope) -> list[Space]:
     """Every space that the caller may read, newest first."""
     spaces = Space.objects.filter(project_id=scope.project_id, id__in=_readable_ids(scope))
     return list(spaces.order_by("-id"))
+
+
+def _may_read(scope: Scope, space: Space, step: str) -> bool:
+    """Asks and leaves a row in the decision log."""
+    return decisions.decide(
+        scope=scope, action=Action.CONTEXT_READ, resource=resource_of(space), step=step
+    ).is_allowed
 
 
 def _readable_ids(scope: Scope) -> Sequence[UUID]:

@@ -27,7 +27,7 @@ class Failure(StrEnum):
 
 
 _DELAYS: Mapping[Failure, tuple[float, ...]] = {
-    Failure.UNREACHABLE: (1, 2, 4, 8, 15),
+    Failure.UNREACHABLE: (1, 2, 4, 8, 15, *[30] * 19),  # ten minutes: a model server restarts
     Failure.UPSTREAM: (1, 2),
     Failure.REFUSED: (),
 }

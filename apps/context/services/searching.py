@@ -35,7 +35,7 @@ def search(
     Raises `NotFound` for a space that does not exist or that the caller may not read.
     """
     _check(query=query, spaces=spaces, limit=limit)
-    places = access.readable_spaces(scope=scope, names=spaces)
+    places = access.readable_spaces(scope=scope, names=spaces, step=step)
     return _search(scope, places, query=query, limit=limit, mode=mode, step=step)
 
 
@@ -47,7 +47,7 @@ def quote(
     Empty when the sources do not answer. Each text is exactly the cited range of its revision.
     """
     _check(query=query, spaces=spaces, limit=limit)
-    places = access.readable_spaces(scope=scope, names=spaces)
+    places = access.readable_spaces(scope=scope, names=spaces, step=step)
     found = _search(
         scope, places, query=query, limit=quoting.CHUNKS, mode=SearchMode.HYBRID, step=step
     )

@@ -1,6 +1,7 @@
 """Starting a run: its row, its first event and its job exist together, or none does."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -45,10 +46,11 @@ def start_run(
     _check(input, budget_usd, metadata or {})
     found = agents.get_agent_unchecked(scope=scope, name=agent, version=version)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
-    decisions.check(scope=scope, action=Action.RUN_START, resource=resource)
+    run_id = ids.new()
+    asking = replace(scope, run_id=run_id)  # the run's own decisions begin with this one
+    decisions.check(scope=asking, action=Action.RUN_START, resource=resource)
     route = model_registry.get_route(scope=scope, name=found.definition.route)
     strategy = loop.resolve_strategy(found.definition, tier=route.tier)
-    run_id = ids.new()
     row = {
         "id": run_id,
         "strategy": strategy.value,

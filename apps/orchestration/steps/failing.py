@@ -12,6 +12,7 @@ from octavo.kernel.errors import BudgetExceeded, OctavoError, Unavailable, Upstr
 
 _COMING_BACK = {429, 502, 503, 504}
 """Statuses of a server that is busy, starting or behind a proxy that waits for it."""
+_LONGEST_ASKED = timedelta(minutes=1)  # however long a provider would have us wait
 
 
 class Cancelled(Exception):
@@ -36,7 +37,8 @@ def record_failure(
     kind = _kind_of(error)
     delay = loop.retry_after(kind, failures=failures)
     if isinstance(error, UpstreamFailed) and delay is not None:
-        delay = max(delay, timedelta(seconds=getattr(error, "retry_after", None) or 0))
+        asked = timedelta(seconds=getattr(error, "retry_after", None) or 0)
+        delay = max(delay, min(asked, _LONGEST_ASKED))
     activation.record(
         drafts.model_failed(
             step,
@@ -52,9 +54,10 @@ def record_failure(
 
 def _kind_of(error: Exception) -> Failure:
     if isinstance(error, UpstreamFailed):
-        if error.upstream_status in _COMING_BACK:
-            return Failure.UNREACHABLE
-        return Failure.UPSTREAM if error.retryable else Failure.REFUSED
+        if not error.retryable:
+            return Failure.REFUSED
+        is_away = error.upstream_status in _COMING_BACK
+        return Failure.UNREACHABLE if is_away else Failure.UPSTREAM
     if isinstance(error, TimeoutError):
         return Failure.UPSTREAM
     if isinstance(error, Unavailable):

@@ -10,6 +10,7 @@ from django.db import connections
 
 from apps.agents.types import Limits
 from apps.governance.types import BudgetScope, Period
+from apps.inference.services import delivery
 from apps.orchestration import journal, leases, selectors
 from apps.orchestration.records import Head
 from apps.orchestration.services import control, engine, starting, upkeep
@@ -62,6 +63,24 @@ def test_a_model_that_never_answers_fails_the_run_in_its_own_words(bench: Bench)
     assert ended.error is not None
     assert ended.error["code"] == "model_failed"
     assert "scripted" in ended.error["detail"]
+
+
+def test_a_run_outlives_a_model_server_that_restarts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.save(bench.scope)
+    bench.chat.failures[:] = [503] * 50
+    run = runs.start(bench.scope, answer="back")
+    for _ in range(12):
+        assert runs.advance(bench.scope, run.id).status is RunStatus.WAITING
+        _let_timers_pass(bench)
+    failed = [e for e in runs.events(bench.scope, run.id) if e.type is EventType.MODEL_FAILED]
+    assert "is left alone" in failed[-1].data["detail"]
+    assert [e.data["retry_in"] for e in failed] == [1, 2, 4, 8, 15, *[30] * 7]
+
+    bench.chat.failures.clear()
+    monkeypatch.setattr(delivery, "_circuits", {})  # as in a worker that saw none of it
+    assert runs.advance(bench.scope, run.id).status is RunStatus.SUCCEEDED
 
 
 def test_a_refused_request_is_not_repeated(bench: Bench) -> None:
@@ -247,6 +266,14 @@ def test_a_step_that_overstays_its_time_loses_its_lease(bench: Bench) -> None:
         bench.rows("UPDATE run SET fence = fence + 1 RETURNING id")
         assert upkeep.heartbeat() == 0
         assert lease.lost
+
+
+def test_the_decision_to_start_belongs_to_the_run_and_to_who_asked(bench: Bench) -> None:
+    runs.save(bench.scope)
+    run = runs.start(bench.scope)
+    started = "SELECT principal_id, outcome FROM decision WHERE action = 'run.start'"
+    asked = (bench.scope.principal.id, "allow")
+    assert bench.rows(f"{started} AND run_id = %s", run.id) == [asked]
 
 
 def test_starting_refuses_what_cannot_run(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.agents.types import SpaceGrant, Strategy
+from apps.orchestration import selectors
 from apps.orchestration.services import upkeep
 from apps.orchestration.types import EventType, RunStatus
 from tests import runs
@@ -74,6 +75,33 @@ def test_quotes_carry_the_trust_of_the_revision_they_stand_in(
     assert runs.advance(bench.scope, run.id).status is RunStatus.SUCCEEDED
     retrieved = runs.events(bench.scope, run.id)[1]
     assert {source["trust"] for source in retrieved.data["sources"]} == {trust}
+
+
+READS = """
+SELECT run_id, step, resource_name, outcome FROM decision
+WHERE action = 'context.read' AND run_id IS NOT NULL
+"""
+
+
+def test_each_space_that_a_run_reads_leaves_a_decision(bench: Bench, embedder: WordVectors) -> None:
+    from apps.context.services import searching
+
+    before = bench.rows("SELECT count(*) FROM decision WHERE action = 'context.read'")
+    searching.search(scope=bench.scope, query="the oven", spaces=["bakery"])
+    after = bench.rows("SELECT count(*) FROM decision WHERE action = 'context.read'")
+    assert after == before  # a person's search is no step of a run
+
+    runs.save(bench.scope, strategy=Strategy.QUOTE, spaces=SPACES)
+    run = runs.starting.start_run(
+        scope=bench.scope, agent="worker-bee", input="When is the oven lit in the morning?"
+    )
+    done = runs.advance(bench.scope, run.id)
+    retrieved = runs.events(bench.scope, run.id)[1]
+    assert bench.rows(READS) == [(run.id, retrieved.step, "bakery", "allow")]
+    spans = selectors.get_trace(scope=bench.scope, trace_id=done.trace_id)[1]
+    shown = [span for span in spans if span.kind == "context"]
+    asked = [decision["action"] for decision in shown[0].attributes["octavo.decisions"]]
+    assert "context.read" in asked
 
 
 def test_a_quote_run_says_when_the_sources_do_not_answer(

@@ -233,8 +233,14 @@ def test_a_final_failure_ends_the_run_and_a_success_forgets_the_others() -> None
 
 def test_the_retry_ladder_is_bounded() -> None:
     for failure in Failure:
-        delays = [loop.retry_after(failure, failures=n) for n in range(1, 20)]
+        delays = [loop.retry_after(failure, failures=n) for n in range(1, 40)]
         assert delays[-1] is None
         waits = [delay.total_seconds() for delay in delays if delay]
         assert waits == sorted(waits)
     assert loop.retry_after(Failure.REFUSED, failures=1) is None
+
+
+def test_an_unreachable_model_is_waited_for_ten_minutes() -> None:
+    delays = [loop.retry_after(Failure.UNREACHABLE, failures=n) for n in range(1, 26)]
+    assert delays[-1] is None
+    assert sum(delay.total_seconds() for delay in delays if delay) == 600
