@@ -6,6 +6,8 @@ Protocol: https://platform.openai.com/docs/api-reference/chat
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from apps.inference.builtin.problems import InvalidRequest, ModelNotFound, error_body
 
 # Absent a limit a 135M-parameter model rambles until the window is full, for minutes.
@@ -80,3 +82,16 @@ def error_answer(*, status: int, answer: Any) -> tuple[int, dict[str, Any]]:
     if status < 500:
         return status, error_body(message=message, type="invalid_request_error")
     return status, error_body(message=message, type="server_error")
+
+
+def with_role(event: bytes) -> bytes:
+    """The first event of a stream, naming the assistant as the protocol has it.
+
+    llama.cpp leaves the role out when the first token is only a part of a character.
+    """
+    try:
+        chunk = orjson.loads(event.removeprefix(b"data: "))
+        chunk["choices"][0]["delta"].setdefault("role", "assistant")
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+        return event  # an error object, or nothing at all
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"

@@ -12,7 +12,12 @@ from aiohttp import web
 
 from apps.inference.builtin import chat, embedding
 from apps.inference.builtin.chat import ChatModel
-from apps.inference.builtin.chat_requests import check_model, error_answer, forwarded_request
+from apps.inference.builtin.chat_requests import (
+    check_model,
+    error_answer,
+    forwarded_request,
+    with_role,
+)
 from apps.inference.builtin.embedding_queue import EmbeddingQueue
 from apps.inference.builtin.embedding_requests import answer, parse_request
 from apps.inference.builtin.loading import LoadedModel
@@ -158,7 +163,7 @@ class ModelServer:
 async def relay_stream(
     request: web.Request, upstream: aiohttp.ClientResponse
 ) -> web.StreamResponse:
-    """Server-sent events, passed on byte for byte as they come.
+    """Server-sent events, passed on as they come.
 
     Where the model breaks off, the last event is an error object and no `[DONE]` follows.
     """
@@ -167,6 +172,7 @@ async def relay_stream(
     )
     await response.prepare(request)
     try:
+        await response.write(with_role(await upstream.content.readuntil(b"\n\n")))
         async for chunk in upstream.content.iter_any():
             await response.write(chunk)
     except (aiohttp.ClientPayloadError, TimeoutError) as error:

@@ -2,14 +2,17 @@
 
 import base64
 import struct
+from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from apps.inference.builtin.chat_requests import (
     DEFAULT_MAX_TOKENS,
     error_answer,
     forwarded_request,
+    with_role,
 )
 from apps.inference.builtin.embedding_requests import MAX_INPUTS, answer, parse_request
 from apps.inference.builtin.problems import InvalidRequest, ModelNotFound
@@ -94,3 +97,24 @@ def test_base64_vectors_are_little_endian_floats() -> None:
     raw = base64.b64decode(body["data"][0]["embedding"])
     assert struct.unpack("<2f", raw) == (0.5, -1.0)
     assert body["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("delta", "expected"),
+    [
+        ({"content": "\N{GRINNING FACE}"}, {"content": "\N{GRINNING FACE}", "role": "assistant"}),
+        ({"role": "assistant", "content": None}, {"role": "assistant", "content": None}),
+    ],
+)
+def test_a_stream_begins_by_naming_the_assistant(
+    delta: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    event = b"data: " + orjson.dumps({"choices": [{"index": 0, "delta": delta}]}) + b"\n\n"
+    told = with_role(event)
+    assert told.endswith(b"\n\n")
+    assert orjson.loads(told.removeprefix(b"data: "))["choices"][0]["delta"] == expected
+
+
+@pytest.mark.parametrize("event", [b"", b": ping\n\n", b'data: {"error": {}}\n\n', b"data: []\n\n"])
+def test_an_event_that_is_no_chunk_is_passed_on_unchanged(event: bytes) -> None:
+    assert with_role(event) == event
