@@ -95,7 +95,7 @@ TOOLS = (
 
 
 def register() -> None:
-    from apps.tools.services import register_builtin
+    from apps.tools.services.builtins import register_builtin
 
     for tool in TOOLS:
         register_builtin(tool)

@@ -18,7 +18,7 @@ from apps.agents.types import (
     Source,
 )
 from apps.inference.types import Message
-from apps.tools import services as tools
+from apps.tools.services import schemas
 
 RECALLED = 6
 FEEDBACK_AFTER = 3
@@ -108,7 +108,7 @@ def _finish(state: LoopState, answer: str) -> LoopDecision:
         return Finish(text=answer, citations=_citations(state, answer))
     try:
         data: Any = orjson.loads(answer)
-        wrong = tools.check_instance(schema=schema, instance=data)
+        wrong = schemas.check_instance(schema=schema, instance=data)
     except ValueError as error:
         data, wrong = None, (f"- the answer is not JSON: {error}",)
     if not wrong:

@@ -10,7 +10,7 @@ class ContextConfig(AppConfig):
         from apps.context import access, builtin_tools
         from apps.governance.services import decisions
         from apps.governance.types import ResourceKind
-        from apps.tools.services import register_builtin
+        from apps.tools.services.builtins import register_builtin
 
         decisions.register_lister(kind=ResourceKind.SPACE, lister=access.list_resources)
         for tool in builtin_tools.TOOLS:

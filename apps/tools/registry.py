@@ -6,7 +6,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import rfc8785
 
-from apps.tools.types import BuiltinTool, ToolView
+from apps.tools.types import BuiltinTool, ToolState, ToolView
 
 _tools: dict[str, BuiltinTool] = {}
 _views: dict[str, ToolView] = {}
@@ -17,8 +17,14 @@ def add(tool: BuiltinTool) -> None:
     """Raises `ValueError` when another tool has the name: names are what policies rest on."""
     if _tools.get(tool.name, tool) is not tool:
         raise ValueError(f"Two built-in tools are named {tool.name!r}. Rename one of them.")
+    if (tool.handler is None) == (tool.send is None):
+        raise ValueError(f"The built-in tool {tool.name!r} needs either a handler or a sender.")
     _tools[tool.name] = tool
     _views[tool.name] = _view(tool)
+
+
+def has(name: str) -> bool:
+    return name in _tools
 
 
 def tool(name: str) -> BuiltinTool:
@@ -41,9 +47,11 @@ def _view(tool: BuiltinTool) -> ToolView:
         effect=tool.effect,
         trust=tool.trust,
         server="octavo",
-        state="approved",
+        state=ToolState.APPROVED,
         definition_hash=definition_hash(tool),
+        output_schema=tool.output_schema,
         timeout=tool.timeout,
+        is_remote=tool.send is not None,
     )
 
 

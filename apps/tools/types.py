@@ -1,12 +1,14 @@
 """What a tool is and what calling it means: schema, risk, egress, effect, trust."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from apps.governance.types import Action, Resource
+from octavo.kernel.errors import Unavailable
 from octavo.kernel.scope import Scope
 
 
@@ -46,40 +48,71 @@ class ToolResult:
     evidence: tuple[Mapping[str, Any], ...] = ()
 
 
+ProgressSink = Callable[[float, float | None, str], None]
+"""Told how far a call is: done so far, of how much (None when nobody knows), and a word about it.
+
+Called on the I/O loop; must return at once.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """What a built-in tool knows of a call: whose, where in a run, its key across attempts."""
+    """What a tool knows of a call: whose, where in a run, its key across attempts.
+
+    `approved`: a person approved exactly this call, which what it touches may be told.
+    """
 
     scope: Scope
     step: str
     idempotency_key: str
+    approved: bool = False
+    on_progress: ProgressSink | None = None
 
 
 Handler = Callable[[ToolContext, Mapping[str, Any]], ToolResult]
+Sender = Callable[[ToolContext, Mapping[str, Any]], Awaitable[ToolResult]]
+Touches = Callable[[ToolContext, Mapping[str, Any]], tuple[tuple[Action, Resource], ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltinTool:
-    """A tool that a layer above registers in `AppConfig.ready()`.
+    """A tool that a layer registers in `AppConfig.ready()`.
 
-    `handler` is synchronous and owns its transaction.
+    Either `handler`, which is synchronous and owns its transaction, or `send`, which runs on the
+    I/O loop and touches no database. `touches` names what a call acts on beside the tool itself.
     """
 
     name: str
     description: str
     input_schema: Mapping[str, Any]
-    handler: Handler
     risk: Risk
     egress: bool
     effect: Effect
+    handler: Handler | None = None
+    send: Sender | None = None
+    touches: Touches | None = None
+    output_schema: Mapping[str, Any] | None = None
     trust: Trust = Trust.TRUSTED
     timeout: timedelta = timedelta(seconds=30)
     result_cap: int = 32_000
 
 
+class ToolState(StrEnum):
+    """Whether a definition may be used: an upstream's waits for a person until it is approved, and
+    is quarantined when the upstream changes it afterwards.
+    """
+
+    APPROVED = "approved"
+    PENDING = "pending"
+    QUARANTINED = "quarantined"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolView:
-    """`definition_hash`: SHA-256 of the canonical name, description and schema."""
+    """`definition_hash`: SHA-256 of the canonical name, description and schema.
+
+    `is_remote`: a call goes over the network (`prepare`, `send`), else it runs in this process.
+    """
 
     id: UUID
     name: str
@@ -90,10 +123,31 @@ class ToolView:
     effect: Effect
     trust: Trust
     server: str
-    state: str
+    state: ToolState
     definition_hash: str
+    title: str = ""
     output_schema: Mapping[str, Any] | None = None
     timeout: timedelta = field(default=timedelta(seconds=30))
+    is_remote: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedToolCall:
+    """A call that policy allowed, with all that `send` needs of the database."""
+
+    context: ToolContext
+    tool: ToolView
+    arguments: Mapping[str, Any]
+
+
+class ToolUnavailable(Unavailable):
+    """A tool gave no answer. `was_sent`: the call may have happened all the same."""
+
+    code, title = "tool-unavailable", "Tool unavailable"
+
+    def __init__(self, detail: str, *, was_sent: bool) -> None:
+        super().__init__(detail)
+        self.was_sent = was_sent
 
 
 class EffectState(StrEnum):

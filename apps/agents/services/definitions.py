@@ -20,7 +20,7 @@ from apps.governance.types import Action, Outcome, Resource, ResourceKind
 from apps.model_registry import selectors as model_registry
 from apps.model_registry.types import ModelKind
 from apps.tools import selectors as tools
-from apps.tools import services as tool_services
+from apps.tools.services import schemas
 from octavo.kernel import audit, ids
 from octavo.kernel.errors import Conflict, InvalidInput, NotFound
 from octavo.kernel.scope import Scope
@@ -73,7 +73,7 @@ def _problems(scope: Scope, name: str, definition: Definition) -> Iterator[Probl
     if len(definition.instructions) > _MOST_INSTRUCTIONS:
         yield _problem("/instructions", f"use at most {_MOST_INSTRUCTIONS} characters.")
     if definition.output_schema is not None:
-        wrong = tool_services.check_schema(schema=definition.output_schema)
+        wrong = schemas.check_schema(schema=definition.output_schema)
         if wrong:
             yield _problem("/output_schema", wrong)
     yield from _limit_problems(definition)

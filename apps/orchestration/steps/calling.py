@@ -26,7 +26,7 @@ from apps.orchestration.steps.answering import (
     refusal,
 )
 from apps.tools import selectors as tool_selectors
-from apps.tools import services as tools
+from apps.tools.services import calling, effects, schemas
 from apps.tools.types import BadArguments, Effect, ToolContext, ToolResult, ToolView
 
 _MARGIN = 15.0
@@ -45,7 +45,7 @@ def call_tools(activation: Activation, decision: CallTools) -> None:
         text = f"There is no tool {call.name}. The tools you can call: {names}."
         _refuse(activation, step, call, text)
         return
-    arguments = tools.validate_arguments(tool=tool, arguments=call.arguments)
+    arguments = schemas.validate_arguments(tool=tool, arguments=call.arguments)
     if isinstance(arguments, BadArguments):
         _refuse(activation, step, call, _do_not_fit(call.name, arguments.lines))
         return
@@ -86,7 +86,7 @@ def _permit(
         return given
     if given is not None:
         arguments = given.arguments
-        wrong = tools.check_instance(schema=tool.input_schema, instance=dict(arguments))
+        wrong = schemas.check_instance(schema=tool.input_schema, instance=dict(arguments))
         if wrong:
             return refusal(_do_not_fit(tool.name, wrong))
     decision = _decide(activation, step, tool, approved=given is not None)
@@ -127,14 +127,14 @@ def _execute(activation: Activation, tool: ToolView, made: Permitted) -> None:
     arguments = dict(made.arguments)
     if tool.effect is Effect.SAME_DATABASE:
         with transaction.atomic():
-            result = tools.call_builtin(context=context, tool=tool, arguments=arguments)
+            result = calling.call_local(context=context, tool=tool, arguments=arguments)
             record_answer(activation, made, result, began=began)
         return
     if tool.effect is Effect.UNSAFE:
         _intend(activation, context, tool, arguments)
     connections.close_all()  # nobody waits for a tool with a database connection in hand
-    result = tools.call_builtin(context=context, tool=tool, arguments=arguments)
-    done = partial(tools.finish_effect, run_id=activation.run.id, step=made.step)
+    result = calling.call_local(context=context, tool=tool, arguments=arguments)
+    done = partial(effects.finish_effect, run_id=activation.run.id, step=made.step)
     also = done if tool.effect is Effect.UNSAFE else None
     record_answer(activation, made, result, began=began, also=also)
 
@@ -151,7 +151,7 @@ def _intend(
         attempt=activation.state.progress(context.step).attempt + 1,
     )
     begin = partial(
-        tools.begin_effect,
+        effects.begin_effect,
         run_id=activation.run.id,
         step=context.step,
         tool=tool.name,

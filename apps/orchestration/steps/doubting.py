@@ -6,7 +6,7 @@ from apps.inference.types import ToolCall
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps.answering import Made, idempotency_key, record_answer
-from apps.tools import services as tools
+from apps.tools.services import effects
 from apps.tools.types import ToolResult, Trust
 
 HAPPENED = "happened"
@@ -30,7 +30,7 @@ def may_repeat(activation: Activation, step: str, call: ToolCall) -> bool:
         activation,
         Made(step=step, call=call, arguments=call.arguments),
         ToolResult(text=text, trust=Trust.UNTRUSTED),
-        also=partial(tools.finish_effect, run_id=activation.run.id, step=step),
+        also=partial(effects.finish_effect, run_id=activation.run.id, step=step),
     )
     return False
 
@@ -40,6 +40,6 @@ def _ask(activation: Activation, step: str, call: ToolCall) -> None:
         key = idempotency_key(activation, step)
         activation.record(
             drafts.effect_unknown(step, tool=call.name, idempotency_key=key),
-            also=partial(tools.doubt_effect, run_id=activation.run.id, step=step),
+            also=partial(effects.doubt_effect, run_id=activation.run.id, step=step),
         )
     activation.park(kind="effect", waits_for=step)
