@@ -2,7 +2,6 @@
 protocol error; https://modelcontextprotocol.io/specification/2026-07-28/server/tools
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import mcp_types as t
@@ -89,6 +88,6 @@ def _meta(run: RunView) -> dict[str, Any]:
     return {"octavo/run": ids.encode(ids.Kind.RUN, run.id), "octavo/trace": run.trace_id}
 
 
-def _standing(answer: ToolAnswer) -> Mapping[str, Any]:
+def _standing(answer: ToolAnswer) -> dict[str, Any]:
     evidence = {"octavo/evidence": list(answer.evidence)} if answer.evidence else {}
     return {"octavo/trust": answer.trust, **evidence}

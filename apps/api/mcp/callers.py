@@ -1,4 +1,4 @@
-"""Who makes an MCP request: asked of each one anew, as a session id is a label and no credential."""
+"""Who makes an MCP request: asked of each anew, because a session id is a label, no credential."""
 
 import secrets
 from collections.abc import Iterable

@@ -16,7 +16,7 @@ from typing import Any
 
 import mcp_types as t
 from django.conf import settings
-from mcp.server import CacheHint, Server
+from mcp.server import CacheHint, Server, ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
@@ -79,9 +79,11 @@ def _principal(context: Context) -> str:
     return f"{scope.project_id}:{scope.principal.public_id}"
 
 
-async def _in_our_words(context: Context, call_next: CallNext) -> HandlerResult:
+async def _in_our_words(
+    ctx: ServerRequestContext[Any, Any], call_next: CallNext
+) -> HandlerResult:
     try:
-        return await call_next(context)
+        return await call_next(ctx)
     except (MCPError, ValidationError):
         raise
     except OctavoError as error:

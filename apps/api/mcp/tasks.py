@@ -129,7 +129,7 @@ def _seal(scope: Scope, run_id: UUID) -> str:
 def _detailed(scope: Scope, run_id: UUID) -> dict[str, Any]:
     run = waiting.read_run(scope, run_id)
     question = asking.find_question(scope=scope, run=run)
-    status, more = "working", {}
+    status, more = "working", dict[str, Any]()
     if question is not None and question.is_for_caller:
         form = t.ElicitRequest(params=asking.form(question))
         asked = {ids.encode(ids.Kind.APPROVAL, question.approval.id): _dump(form)}
