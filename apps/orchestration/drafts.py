@@ -146,6 +146,25 @@ def tool_intended(
     return Draft(type=EventType.TOOL_INTENDED, step=step, data=data, attempt=attempt)
 
 
+def tool_failed(
+    step: str,
+    *,
+    tool: str,
+    detail: str,
+    was_sent: bool,
+    retry_in: timedelta,
+    attempt: int,
+    took: float,
+) -> Draft:
+    data = {
+        "tool": tool,
+        "detail": detail,
+        "was_sent": was_sent,
+        "retry_in": retry_in.total_seconds(),
+    }
+    return Draft(type=EventType.TOOL_FAILED, step=step, data=data, attempt=attempt, took=took)
+
+
 def tool_answered(
     step: str,
     call: ToolCall,

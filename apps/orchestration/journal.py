@@ -17,6 +17,7 @@ from apps.orchestration import live, statements
 from apps.orchestration.records import Draft, Fenced, Head, Letter, Record, RunFacts, dump
 from apps.orchestration.types import EventType, RunStatus
 from octavo.kernel import jobs
+from octavo.kernel.scope import Principal, PrincipalKind
 
 MOST_CRASHES = 3
 _PAGE = 100_000
@@ -55,34 +56,59 @@ def claim(*, run_id: UUID, owner: str) -> tuple[RunFacts, Head] | None:
     )
     if not rows:
         return None
-    (
-        *facts,
-        strategy,
-        stored_input,
-        fence,
-        next_seq,
-        read_seq,
-        mail_seq,
-        cancel_requested,
-        deadline_at,
-        now,
-    ) = rows[0]
-    names = ("id", "organisation_id", "team_id", "project_id", "agent_id", "agent_name")
-    run = RunFacts(
-        **dict(zip((*names, "agent_version_id", "key_id"), facts, strict=True)),
-        strategy=strategy,
-        input=from_json(stored_input),
-        deadline_at=deadline_at,
+    row = dict(zip(_CLAIMED, rows[0], strict=True))
+    head = Head(**{name: row.pop(name) for name in _OF_HEAD}, seen_mail=row.pop("read_seq"))
+    return _facts(row), head
+
+
+_OF_HEAD = ("fence", "next_seq", "mail_seq", "cancel_requested", "now")
+_CLAIMED = (
+    *("id", "organisation_id", "team_id", "project_id"),
+    *("agent_id", "agent_name", "agent_version_id", "tool"),
+    *("started_by", "starter_id", "starter_kind", "key_id", "key_scopes", "is_autonomous"),
+    *("strategy", "input", "fence", "next_seq", "read_seq", "mail_seq", "cancel_requested"),
+    *("deadline_at", "now"),
+)
+
+
+def _facts(row: dict[str, Any]) -> RunFacts:
+    kind, name, starter_id = (row.pop(key) for key in ("starter_kind", "started_by", "starter_id"))
+    starter = Principal(kind=PrincipalKind(kind), id=starter_id, name=name) if kind else None
+    scopes = from_json(row.pop("key_scopes")) or ("*",)
+    given = from_json(row.pop("input"))
+    return RunFacts(**row, starter=starter, key_scopes=tuple(scopes), input=given)
+
+
+def begin_call(run: RunFacts, *, owner: str, given: Mapping[str, Any]) -> Head:
+    """Write the run of one tool call, claimed by `owner` from its first moment.
+
+    `given` holds session, metadata and traceparent.
+    """
+    assert run.starter is not None  # noqa: S101  a tool call has no other principal
+    first = {"agent": None, "version": None, "strategy": "call", "tool": run.tool}
+    rows = run_statement(
+        statements.INSERT_CALL,
+        id=run.id,
+        organisation_id=run.organisation_id,
+        team_id=run.team_id,
+        project_id=run.project_id,
+        tool=run.tool,
+        owner=owner,
+        lease=settings.LEASE_SECONDS,
+        input=as_json(run.input),
+        started_by=run.starter.name,
+        starter_id=run.starter.id,
+        starter_kind=run.starter.kind.value,
+        key_id=run.key_id,
+        key_scopes=as_json(list(run.key_scopes)),
+        is_autonomous=run.is_autonomous,
+        session=given["session"],
+        metadata=as_json(given["metadata"]),
+        traceparent=given["traceparent"],
+        data=as_json({**first, "input": run.input}),
     )
-    head = Head(
-        fence=fence,
-        next_seq=next_seq,
-        seen_mail=read_seq,
-        mail_seq=mail_seq,
-        cancel_requested=cancel_requested,
-        now=now,
-    )
-    return run, head
+    (now,) = rows[0]
+    return Head(fence=1, next_seq=2, seen_mail=0, mail_seq=0, cancel_requested=False, now=now)
 
 
 def from_json(value: Any) -> Any:

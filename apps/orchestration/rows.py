@@ -21,8 +21,9 @@ STORED_STATUS = {public: stored for stored, public in PUBLIC_STATUS.items()}
 def run_view(row: Run) -> RunView:
     return RunView(
         id=row.id,
-        agent=row.agent_name,
+        agent=row.agent_name or None,
         version=row.version,
+        tool=row.tool,
         status=PUBLIC_STATUS[row.status],
         input=row.input,
         output=row.output,

@@ -63,6 +63,14 @@ def list_events(*, scope: Scope, run_id: UUID, after: int = 0, limit: int = 200)
     return _views(run, journal.read_events(run.id, after=after, limit=limit))
 
 
+def get_run_with_events(*, scope: Scope, run_id: UUID) -> tuple[RunView, list[EventView]]:
+    """The run and its whole journal, for whoever may read it and for the caller of a tool call."""
+    row = Run.objects.filter(id=run_id, project_id=scope.project_id).first()
+    if row is None or not (row.tool and row.starter_id == scope.principal.id):
+        row = _readable(scope, run_id)
+    return run_view(row), _views(row, journal.read_events(row.id))
+
+
 def get_prompt(*, scope: Scope, run_id: UUID, seq: int) -> list[dict[str, Any]]:
     """The messages that the model call journaled as `seq` was sent, in order."""
     run = _readable(scope, run_id)
@@ -90,12 +98,12 @@ def get_trace(*, scope: Scope, trace_id: str) -> tuple[RunView, tuple[Span, ...]
 
 
 @lru_cache(maxsize=4096)
-def _version_of(run_id: UUID) -> UUID:
+def _version_of(run_id: UUID) -> UUID | None:
     return Run.objects.values_list("agent_version_id", flat=True).get(id=run_id)
 
 
 def find_pinned_version(run_id: UUID) -> UUID | None:
-    """The agent version that the run is pinned to; it never changes."""
+    """The agent version that the run is pinned to, if it is an agent's; it never changes."""
     try:
         return _version_of(run_id)
     except Run.DoesNotExist:

@@ -24,11 +24,13 @@ from apps.api import live, ops  # noqa: E402
 from apps.api.mcp import application as mcp  # noqa: E402
 from apps.api.problems import of_error  # noqa: E402
 from apps.inference.services import connections as model_connections  # noqa: E402
+from apps.orchestration.services import upkeep  # noqa: E402
 from octavo.kernel import io  # noqa: E402
 from octavo.kernel.errors import TooLarge  # noqa: E402
 from octavo.static_files import StaticFiles  # noqa: E402
 
 _static = StaticFiles()
+_stopping, _wake = threading.Event(), threading.Event()
 _INGEST = re.compile(r"/api/v1/spaces/[^/]+/ingest")
 _FILES_AT_ONCE = 4  # so many files of the largest size fit into one upload
 
@@ -54,16 +56,27 @@ async def _lifespan(receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             io.use_loop(asyncio.get_running_loop())
+            _keep_leases()
             _end_streams_on_stop(asyncio.get_running_loop())
             await serving.enter_async_context(mcp.running())
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await serving.aclose()
+            _stopping.set()
+            _wake.set()
             await live.close()
             await model_connections.close()
             await asyncio.to_thread(_close_pools)
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _keep_leases() -> None:
+    """Tool calls run in this process too, so it keeps their leases as a worker does."""
+    keeper = threading.Thread(
+        target=upkeep.keep_leases, args=(_stopping, _wake), name="octavo-heartbeat", daemon=True
+    )
+    keeper.start()
 
 
 def _end_streams_on_stop(loop: asyncio.AbstractEventLoop) -> None:
@@ -75,6 +88,7 @@ def _end_streams_on_stop(loop: asyncio.AbstractEventLoop) -> None:
 
         def stop(received: int, frame: FrameType | None, then: Any = server_handler) -> None:
             loop.call_soon_threadsafe(live.end_streams)
+            upkeep.stop()  # tool calls under way go on in a worker
             if callable(then):
                 then(received, frame)
 

@@ -73,8 +73,11 @@ class RunSerializer(serializers.Serializer[RunView]):
     """A run as it stands."""
 
     id = IdField(Kind.RUN)
-    agent = serializers.CharField()
-    version = serializers.IntegerField()
+    agent = serializers.CharField(allow_null=True)
+    version = serializers.IntegerField(allow_null=True)
+    tool = serializers.CharField(
+        allow_blank=True, help_text="The tool, for a run that is one tool call; else empty."
+    )
     status = serializers.ChoiceField(_STATUSES)
     input = AnyField()
     output = ObjectField(
@@ -170,12 +173,12 @@ class RunsView(ResourceView):
             budget_usd=body["budget_usd"],
             session=body["session"],
             metadata=body["metadata"],
-            traceparent=_traceparent(request),
+            traceparent=traceparent_of(request),
         )
         return self.shaped(RunSerializer, run, status=201)
 
     def _settled(self, run_id: UUID, seconds: int) -> RunView:
-        live.wait(run_id, lambda: _is_settled(self._run(run_id)), seconds=seconds)
+        live.wait(run_id, lambda: is_settled(self._run(run_id)), seconds=seconds)
         return self._run(run_id)
 
     def _run(self, run_id: UUID) -> RunView:
@@ -205,13 +208,13 @@ class RunsView(ResourceView):
         )
 
 
-def _traceparent(request: Request) -> str:
+def traceparent_of(request: Request) -> str:
     """The caller's W3C trace context, to link the run to it; "" without a valid one."""
     given: str = request.headers.get("traceparent", "")
     return given if _TRACEPARENT.fullmatch(given) else ""
 
 
-def _is_settled(run: RunView) -> bool:
+def is_settled(run: RunView) -> bool:
     """Over, or waiting for someone: no worker will move it soon."""
     waits = run.waiting_on is not None and run.waiting_on.kind not in {"timer", "run"}
     return run.status.is_final or (run.status is RunStatus.WAITING and waits)

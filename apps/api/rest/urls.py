@@ -18,6 +18,7 @@ from apps.api.rest import (
     runs,
     search,
     spaces,
+    tool_calls,
     tools,
     traces,
 )
@@ -42,6 +43,7 @@ urlpatterns = [
     path("runs/<str:run_id>/effects/<path:step>/resolve", runs.RunEffectView.as_view()),
     path("traces/<str:trace_id>", traces.TraceView.as_view()),
     path("tools", tools.ToolsView.as_view()),
+    path("tools/<str:name>/call", tool_calls.ToolCallResource.as_view()),
     path("spaces", spaces.SpacesView.as_view()),
     path("spaces/<str:space>", spaces.SpaceDetailView.as_view()),
     path("spaces/<str:space>/ingest", spaces.IngestView.as_view()),

@@ -12,7 +12,7 @@ from django.db import transaction
 from apps.governance import selectors as governance
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
-from apps.orchestration import inbox
+from apps.orchestration import inbox, leases
 from apps.orchestration.models import Run
 from apps.orchestration.selectors import get_run
 from apps.orchestration.steps.doubting import HAPPENED, NOT_HAPPENED
@@ -40,6 +40,7 @@ def cancel_run(*, scope: Scope, run_id: UUID) -> RunView:
         if asked:
             _audit(scope, run_id, {"control": "cancel"})
             transaction.on_commit(lambda: redis.publish(CANCEL_CHANNEL, b"1"))
+            transaction.on_commit(lambda: leases.cancel(run_id))
     return get_run(scope=scope, run_id=run_id)
 
 
@@ -80,6 +81,15 @@ def on_approval_decided(*, approval_id: str, run_id: str) -> None:
         body={"approval_id": approval_id},
         dedupe_key=f"approval:{approval_id}",
     )
+
+
+def redeliver_approval(*, run_id: UUID, approval: str) -> bool:
+    """Wake the run now if this approval (its public id) is decided; whether it is."""
+    approval_id = ids.decode(ids.Kind.APPROVAL, approval)
+    decided = bool(governance.list_decided(approval_ids=[approval_id]))
+    if decided:
+        on_approval_decided(approval_id=str(approval_id), run_id=str(run_id))
+    return decided
 
 
 def redeliver_approvals(*, limit: int = 1000) -> int:

@@ -108,6 +108,7 @@ def _write(
         deadline=None if deadline is None else timedelta(seconds=deadline),
         started_by=scope.principal.name,
         starter_id=scope.principal.id,
+        starter_kind=scope.principal.kind.value,
         key_id=scope.key_id,
     )
     first = {
