@@ -79,9 +79,7 @@ def _principal(context: Context) -> str:
     return f"{scope.project_id}:{scope.principal.public_id}"
 
 
-async def _in_our_words(
-    ctx: ServerRequestContext[Any, Any], call_next: CallNext
-) -> HandlerResult:
+async def _in_our_words(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     try:
         return await call_next(ctx)
     except (MCPError, ValidationError):
