@@ -1,7 +1,7 @@
 # The few commands a newcomer needs. `make up` is enough to start.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up test bench lint types contracts clean install-up install-dev python
+.PHONY: help up test bench lint types contracts clean install-up install-dev conformance-tools python
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml requirements.lock
@@ -12,6 +12,7 @@ help:
 	@echo "make lint        ruff: rules and format"
 	@echo "make types       mypy, strict"
 	@echo "make contracts   import-linter: which layer may import which"
+	@echo "make conformance-tools   fetch the MCP conformance suite and Inspector (npm)"
 	@echo "make bench       the benchmarks (JSON in out/)"
 	@echo "make clean       remove caches and .venv; never .data"
 
@@ -20,6 +21,11 @@ up: install-up
 
 # The tests share one copy of the built-in models; without it those that need a model are skipped.
 MODELS := $(if $(OCTAVO_MODELS_DIR),$(OCTAVO_MODELS_DIR),$(HOME)/.cache/octavo/models)
+
+# The third-party checks of the MCP server; npm brings its own Node.js for them.
+conformance-tools:
+	@mkdir -p .node && cp tests/conformance/mcp/package.json .node/
+	@npm install --prefix .node --no-package-lock --no-audit --no-fund --silent
 
 test: install-dev
 	@OCTAVO_MODELS_DIR=$(MODELS) PYTHONPATH=platform .venv/bin/python -m octavo.devserver.wheels \

@@ -37,13 +37,16 @@ class Exchange:
         self.progress = Progress(context)
         self._can_ask = asking.can_ask(context)
         self._run_id: UUID | None = None
+        self._call: ToolCallView | None = None
+        self._has_left = False
 
     async def call_tool(self, tool: str, arguments: Mapping[str, Any]) -> Answer:
         """Raises what `direct.open_call` raises, before there is a run."""
 
         async def make() -> RunView:
             async with self.progress.of_tool() as report:
-                return (await io.work(self._make, tool, arguments, report)).run
+                self._call = await io.work(self._make, tool, arguments, report)
+            return self._call.run
 
         return await self._carry_through(make)
 
@@ -78,7 +81,7 @@ class Exchange:
             metadata={"via": "mcp"},
             traceparent=self._traceparent(),
         )
-        self._run_id = run.id
+        self._begun(run.id)
         return run
 
     async def _carry_through(self, begin: Callable[[], Any]) -> Answer:
@@ -88,9 +91,16 @@ class Exchange:
                 run = await self._followed(run.id, self._patience)
             return await self._told(run, is_error=bool(run.tool))
         except asyncio.CancelledError:
-            if self._run_id is not None and not waiting.is_stopping():
+            self._has_left = not waiting.is_stopping()
+            if self._has_left and self._run_id is not None:
                 io.submit(_cancel, self.scope, self._run_id)
             raise
+
+    def _begun(self, run_id: UUID) -> None:
+        """In a worker thread, which the client may have left before there was a run to cancel."""
+        self._run_id = run_id
+        if self._has_left:
+            _cancel(self.scope, run_id)
 
     def _make(self, tool: str, arguments: Mapping[str, Any], report: Any) -> ToolCallView:
         opened = direct.open_call(
@@ -102,7 +112,7 @@ class Exchange:
             traceparent=self._traceparent(),
             autonomous=True,
         )
-        self._run_id = opened.run.id
+        self._begun(opened.run.id)
         return direct.make_call(scope=self.scope, opened=opened, on_progress=report)
 
     def _go_on(self, asked: asking.Asked, responses: Mapping[str, Any] | None) -> RunView:
@@ -142,6 +152,8 @@ class Exchange:
 
     async def _told(self, run: RunView, *, is_error: bool) -> Answer:
         """`is_error` says of a call not made yet that no model may take it for done."""
+        if self._call is not None and self._call.answer is not None:
+            return answers.of_call(self._call)
         if run.status.is_final:
             return await io.db(self._ended, run)
         question = await io.db(asking.find_question, scope=self.scope, run=run)
