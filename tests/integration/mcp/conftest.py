@@ -168,16 +168,17 @@ def new_key(admin: Any) -> Callable[..., str]:
 
 @pytest.fixture
 def worker() -> Iterator[None]:
-    """Takes queued runs on, in this process."""
+    """Takes queued runs on and tells them what was decided, in this process."""
     from django.db import connections
 
     from apps.orchestration.models import Run
-    from apps.orchestration.services import engine
+    from apps.orchestration.services import engine, upkeep
 
     stop = threading.Event()
 
     def work() -> None:
         while not stop.wait(0.05):
+            upkeep.redeliver_approvals()
             for run_id in Run.objects.filter(status="ready").values_list("id", flat=True):
                 engine.advance(run_id=str(run_id))
             connections.close_all()

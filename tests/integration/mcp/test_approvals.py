@@ -94,13 +94,13 @@ def test_a_retry_with_other_arguments_or_by_somebody_else_is_refused(
 ) -> None:
     from mcp.shared.exceptions import MCPError
 
+    robot = new_key(service="robot")
+
     async def cheat(client: Any) -> None:
         asked = await _asked(client)
         with pytest.raises(MCPError, match="requestState"):
             await _retried(client, asked, APPROVED, n=8)
-        async with mcp.connect(
-            key=new_key(service="robot"), elicitation_callback=Person()
-        ) as other:
+        async with mcp.connect(key=robot, elicitation_callback=Person()) as other:
             with pytest.raises(MCPError, match="requestState"):
                 await _retried(other, asked, APPROVED)
 
