@@ -135,6 +135,18 @@ class ToolCallView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunTotals:
+    """How many runs there are of each status, and what all of them cost so far."""
+
+    by_status: Mapping[RunStatus, int]
+    cost_usd: Decimal
+
+    @property
+    def count(self) -> int:
+        return sum(self.by_status.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventView:
     """One journal event. `step` is its step key, `data` is shaped by its type.
 
