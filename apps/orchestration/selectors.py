@@ -54,9 +54,8 @@ def list_runs(
         "created_at__gte": since,
         "created_at__lt": until,
     }
-    rows = Run.objects.filter(
-        **{name: value for name, value in wanted.items() if value is not None}
-    )
+    given = {name: value for name, value in wanted.items() if value is not None}
+    rows = Run.objects.filter(project_id=scope.project_id, **given).order_by("-id")
     if text:
         as_text = Cast("input", TextField())
         rows = rows.alias(input_text=as_text).filter(input_text__icontains=text)
