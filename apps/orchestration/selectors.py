@@ -17,7 +17,7 @@ from apps.observability.types import Span
 from apps.orchestration import drafts, journal, tracing
 from apps.orchestration.models import Run
 from apps.orchestration.records import Record
-from apps.orchestration.rows import PUBLIC_STATUS, STORED_STATUS, run_view
+from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
 from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
@@ -49,13 +49,14 @@ def list_runs(
     wanted = {
         "id__lt": before,
         "id__gt": after,
-        "status": None if status is None else STORED_STATUS.get(status, ""),
         "agent_name": agent,
         "created_at__gte": since,
         "created_at__lt": until,
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     rows = Run.objects.filter(project_id=scope.project_id, **given).order_by("-id")
+    if status is not None:
+        rows = rows.filter(of_status(status))
     if text:
         as_text = Cast("input", TextField())
         rows = rows.alias(input_text=as_text).filter(input_text__icontains=text)

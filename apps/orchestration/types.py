@@ -49,6 +49,8 @@ class EventType(StrEnum):
     - approval_requested: approval (public id), tool, arguments, policy, explain, expires_at
     - approval_decided: approval, status, by, note, arguments?
     - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
+    - input_requested: question, choices?; input_received: content, by; timer_started: until
+    - run_paused, run_resumed: by
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
     """
 
@@ -63,6 +65,11 @@ class EventType(StrEnum):
     APPROVAL_DECIDED = "approval_decided"
     EFFECT_UNKNOWN = "effect_unknown"
     EFFECT_RESOLVED = "effect_resolved"
+    INPUT_REQUESTED = "input_requested"
+    INPUT_RECEIVED = "input_received"
+    TIMER_STARTED = "timer_started"
+    RUN_PAUSED = "run_paused"
+    RUN_RESUMED = "run_resumed"
     MAIL_RECEIVED = "mail_received"
     RUN_SUCCEEDED = "run_succeeded"
     RUN_FAILED = "run_failed"
