@@ -19,6 +19,8 @@ class Progress:
     `attempt` is the number of the last one, `failures` how many gave no answer. `approval` is the
     public id of the one asked for, and `verdict` the data of its decision. `intended`: an unsafe
     call was about to happen. `resolution` is a person's word on a call that may have happened.
+    `asked`: a person was asked for input, which is `given` once it is there. `waits_until`: when a
+    wait is over.
     """
 
     attempt: int = 0
@@ -28,13 +30,16 @@ class Progress:
     intended: bool = False
     doubted: bool = False
     resolution: Mapping[str, Any] | None = None
+    asked: bool = False
+    given: Mapping[str, Any] | None = None
+    waits_until: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Folded:
     """`prompt`: the blob names of the last prompt. `retry_at`: when the next attempt is due.
 
-    `answered` is the data of the last tool answer.
+    `answered` is the data of the last tool answer. `paused`: a person holds the run.
     """
 
     loop: LoopState
@@ -42,6 +47,7 @@ class Folded:
     steps: dict[str, Progress] = field(default_factory=dict)
     prompt: list[str] = field(default_factory=list)
     retry_at: datetime | None = None
+    paused: bool = False
 
     def progress(self, step: str) -> Progress:
         return self.steps.get(step, Progress())
@@ -65,6 +71,8 @@ def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
             _close(state, record.step)
         case EventType.MODEL_FAILED:
             _model_failed(state, record, data)
+        case EventType.RUN_PAUSED | EventType.RUN_RESUMED:
+            state.paused = record.type is EventType.RUN_PAUSED
         case _:
             _progress(state, record, data)
 
@@ -126,6 +134,12 @@ def _progress(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
             )
         case EventType.EFFECT_UNKNOWN:
             after = replace(before, doubted=True)
+        case EventType.INPUT_REQUESTED:
+            after = replace(before, asked=True)
+        case EventType.INPUT_RECEIVED:
+            after = replace(before, given=data)
+        case EventType.TIMER_STARTED:
+            after = replace(before, waits_until=datetime.fromisoformat(data["until"]))
         case EventType.EFFECT_RESOLVED:
             after = replace(before, resolution=data)
         case _:

@@ -76,7 +76,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One piece of mail. `kind` ∈ approval, timer, cancel, effect."""
+    """One piece of mail. `kind` ∈ approval, timer, cancel, effect, input, pause, resume."""
 
     seq: int
     kind: str

@@ -49,6 +49,8 @@ class EventType(StrEnum):
     - approval_requested: approval (public id), tool, arguments, policy, explain, expires_at
     - approval_decided: approval, status, by, note, arguments?
     - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
+    - input_requested: question, choices?; input_received: content, by; timer_started: until
+    - run_paused, run_resumed: by
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
     """
 
@@ -63,6 +65,11 @@ class EventType(StrEnum):
     APPROVAL_DECIDED = "approval_decided"
     EFFECT_UNKNOWN = "effect_unknown"
     EFFECT_RESOLVED = "effect_resolved"
+    INPUT_REQUESTED = "input_requested"
+    INPUT_RECEIVED = "input_received"
+    TIMER_STARTED = "timer_started"
+    RUN_PAUSED = "run_paused"
+    RUN_RESUMED = "run_resumed"
     MAIL_RECEIVED = "mail_received"
     RUN_SUCCEEDED = "run_succeeded"
     RUN_FAILED = "run_failed"
@@ -132,6 +139,18 @@ class ToolCallView:
     answer: ToolAnswer | None
     outcome: str
     policies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTotals:
+    """How many runs there are of each status, and what all of them cost so far."""
+
+    by_status: Mapping[RunStatus, int]
+    cost_usd: Decimal
+
+    @property
+    def count(self) -> int:
+        return sum(self.by_status.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

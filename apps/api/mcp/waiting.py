@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from apps.api import live
 from apps.api.mcp.progress import Progress
 from apps.orchestration import selectors
+from apps.orchestration.services import watching
 from apps.orchestration.types import EventType, EventView, RunView
 from octavo.kernel import io
 from octavo.kernel.scope import Scope
@@ -33,7 +33,7 @@ async def follow(wait: Wait) -> RunView:
     """The run once `until` holds, patience ends or the process stops; its journal is told on the
     way.
     """
-    hub = live.hub()
+    hub = watching.hub()
     began, stand, seen, told_at = time.monotonic(), "", 0, time.monotonic()
     async with hub.watch(wait.run_id) as feed:
         while True:
@@ -54,10 +54,10 @@ async def follow(wait: Wait) -> RunView:
 
 def is_stopping() -> bool:
     """Whether the process was told to stop, so that clients leave without meaning to cancel."""
-    return live.hub().is_ending
+    return watching.hub().is_ending
 
 
-async def _grown(feed: live.Feed, seconds: float) -> None:
+async def _grown(feed: watching.Feed, seconds: float) -> None:
     """Returns when the journal has grown, or after `seconds`; a model's words do not count."""
     ends_at = time.monotonic() + seconds
     grown = False

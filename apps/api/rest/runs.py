@@ -22,7 +22,7 @@ from apps.api.rest.fields import (
 from apps.api.rest.paging import PageQuery, page
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
-from apps.orchestration.services import control, starting
+from apps.orchestration.services import starting
 from apps.orchestration.types import EventType, EventView, RunStatus, RunView
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
@@ -249,47 +249,3 @@ class RunJournalView(ResourceView):
         items = events[: query["limit"]]
         following = str(items[-1].seq) if len(events) > len(items) else None
         return self.listed(EventSerializer, items, next_cursor=following)
-
-
-class RunCancelView(ResourceView):
-    tag = "runs"
-
-    @extend_schema(
-        operation_id="cancel_run", summary="Cancel a run", request=None, responses=RunSerializer
-    )
-    @idempotent
-    def post(self, request: Request, run_id: str) -> Response:
-        run = control.cancel_run(scope=self.scope, run_id=ids.decode(Kind.RUN, run_id))
-        return self.shaped(RunSerializer, run)
-
-
-class EffectBody(StrictSerializer):
-    outcome = serializers.ChoiceField(["happened", "not_happened"])
-    result = serializers.CharField(
-        max_length=100_000,
-        default="",
-        allow_blank=True,
-        help_text="What the agent should read as the result of a call that happened.",
-    )
-
-
-class RunEffectView(ResourceView):
-    tag = "runs"
-
-    @extend_schema(
-        operation_id="resolve_effect",
-        summary="Say whether an unsafe call happened before its worker died",
-        request=EffectBody,
-        responses=RunSerializer,
-    )
-    @idempotent
-    def post(self, request: Request, run_id: str, step: str) -> Response:
-        body = self.checked(EffectBody)
-        run = control.resolve_effect(
-            scope=self.scope,
-            run_id=ids.decode(Kind.RUN, run_id),
-            step=step,
-            outcome=body["outcome"],
-            result=body["result"],
-        )
-        return self.shaped(RunSerializer, run)

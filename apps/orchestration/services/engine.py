@@ -26,7 +26,7 @@ from apps.orchestration.steps.calling import call_tools
 from apps.orchestration.steps.failing import Cancelled
 from apps.orchestration.steps.modelling import call_model
 from apps.orchestration.steps.retrieving import retrieve
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types import EventType, RunStatus
 from apps.tools.services import effects
 from apps.tools.types import ProgressSink
 from octavo.kernel import ids, jobs, logs
@@ -100,6 +100,9 @@ def _drive(activation: Activation) -> None:
         _check_interrupted(activation)
         _read_mail(activation)
         _end_if_due(activation)
+        if activation.state.paused:
+            activation.park(kind="pause", waits_for="resume")
+            continue
         if _is_between_attempts(activation):
             continue
         try:
@@ -129,10 +132,15 @@ def _check_interrupted(activation: Activation) -> None:
 def _read_mail(activation: Activation) -> None:
     """Journal what the mail says; approvals and timers speak for themselves when looked at."""
     for letter in activation.read_mail():
-        if letter.kind == "effect":
-            _resolve_effect(activation, letter)
-        elif letter.kind == "cancel":
-            activation.head.cancel_requested = True
+        match letter.kind:
+            case "effect":
+                _resolve_effect(activation, letter)
+            case "input":
+                _take_input(activation, letter)
+            case "pause" | "resume":
+                _hold(activation, letter)
+            case "cancel":
+                activation.head.cancel_requested = True
 
 
 def _resolve_effect(activation: Activation, letter: Letter) -> None:
@@ -149,6 +157,22 @@ def _resolve_effect(activation: Activation, letter: Letter) -> None:
             read_mail=letter.seq,
         )
     )
+
+
+def _take_input(activation: Activation, letter: Letter) -> None:
+    step = letter.body["step"]
+    progress = activation.state.progress(step)
+    if progress.asked and progress.given is None:
+        content, by = letter.body["content"], letter.body["by"]
+        draft = drafts.input_received(step, content=content, by=by, read_mail=letter.seq)
+        activation.record(draft)
+
+
+def _hold(activation: Activation, letter: Letter) -> None:
+    pauses = letter.kind == "pause"
+    if activation.state.paused != pauses:
+        kind = EventType.RUN_PAUSED if pauses else EventType.RUN_RESUMED
+        activation.record(drafts.held(kind, by=letter.body["by"], read_mail=letter.seq))
 
 
 def _end_if_due(activation: Activation) -> None:

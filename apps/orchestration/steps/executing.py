@@ -13,6 +13,7 @@ from django.db import connections, transaction
 
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
+from apps.orchestration.steps import waiting
 from apps.orchestration.steps.answering import Permitted, record_answer, refusal
 from apps.orchestration.steps.deciding import context_of
 from apps.orchestration.steps.failing import raise_if_interrupted
@@ -26,6 +27,9 @@ _DELAYS = (1.0, 2.0, 4.0)
 
 
 def execute(activation: Activation, tool: ToolView, made: Permitted) -> None:
+    if tool.waits is not None:
+        waiting.wait(activation, tool.waits, made)
+        return
     began = time.monotonic()
     activation.lease.allow(tool.timeout.total_seconds() + _MARGIN)
     context = context_of(activation, made.step, approved=made.approval is not None)
