@@ -75,6 +75,8 @@ def _state(run: RunView, approval: Approval | None) -> str:
             f"{what} was cut off, and nobody can tell whether it happened. A person must say so at "
             f"{console_url(run)}: do not repeat it."
         )
+    if run.waiting_on is not None and run.waiting_on.kind == "input":
+        return f"{what} waits for an answer of a person, who can give it at {console_url(run)}."
     return f"{what} goes on in the background ({run.status})."
 
 

@@ -24,6 +24,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from apps.api.mcp import callers, server
 from apps.observability import metrics
+from apps.orchestration.services import watching
 from octavo.kernel import io
 from octavo.kernel.errors import OctavoError
 
@@ -45,6 +46,7 @@ async def running() -> AsyncIterator[None]:
         security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     )
+    watching.hub()  # there from the start, so that a stop reaches whoever waits
     async with sessions.run():
         _sessions.append(sessions)
         try:
