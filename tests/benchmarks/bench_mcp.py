@@ -35,7 +35,7 @@ _META = {
 
 
 def test_cpu_per_inbound_tool_call(processes: Any, installation: Any, tmp_path: Path) -> None:
-    web = processes.web()
+    web = processes.web(timeout=90)
     report = {"octavo": _measure(web, "context_list", installation.issued_key.secret)}
     port = ports.free_port()
     url = f"http://127.0.0.1:{port}"

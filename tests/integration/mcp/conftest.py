@@ -101,7 +101,7 @@ class Endpoint:
         """One request of the newest era, as it lies on the wire; the JSON-RPC answer."""
         capabilities: dict[str, Any] = {"extensions": {TASKS: {}}} if tasks else {}
         meta = {f"{_META}protocolVersion": NEW, f"{_META}clientCapabilities": capabilities}
-        name = params.get("name") or params.get("taskId") or ""
+        name = params.get("name") or params.get("taskId") or params.get("uri") or ""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
         headers = {"MCP_Protocol_Version": NEW, "Mcp_Method": method, "Mcp_Name": name}
         if key:
@@ -138,6 +138,23 @@ def bench(installation: Any, db: Any, tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def mcp(_server: str, bench: Any, installation: Any) -> Endpoint:
     return Endpoint(url=_server, key=installation.issued_key.secret)
+
+
+@pytest.fixture
+def embedding(bench: Any) -> Iterator[None]:
+    """The route `embedding`, without which nothing can be written into a space."""
+    from apps.model_registry import services
+    from apps.model_registry.types import ModelKind, ProviderKind
+    from tests.integration.inference.upstream import running
+
+    scope, kind = bench.scope, ModelKind.EMBEDDING
+    with running() as upstream:
+        services.create_provider(
+            scope=scope, name="lab", kind=ProviderKind.OPENAI_COMPATIBLE, base_url=upstream.url
+        )
+        services.add_model(scope=scope, provider="lab", name="embed", kind=kind, dimensions=2)
+        services.set_route(scope=scope, name="embedding", kind=kind, targets=[("lab", "embed")])
+        yield
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def test_a_request_without_a_valid_key_is_refused_in_words(mcp: Endpoint, header
 def test_the_sdk_shows_why_a_key_is_refused(mcp: Endpoint) -> None:
     with pytest.raises(BaseExceptionGroup) as refused:
         mcp.names("legacy", key="oct_wrong")
-    assert "401" in _all_texts(refused.value)
+    assert "The API key is unknown" in _all_texts(refused.value)
 
 
 def _all_texts(error: BaseException) -> str:

@@ -191,7 +191,9 @@ def test_a_call_goes_on_by_itself_when_it_is_approved_while_the_client_waits(
     assert any("box_launch" in word for word in said)
 
 
-def test_what_a_model_writes_into_notes_waits_for_a_person(mcp: Endpoint, admin: Any) -> None:
+def test_what_a_model_writes_into_notes_waits_for_a_person(
+    mcp: Endpoint, admin: Any, embedding: None
+) -> None:
     from apps.context.services import spaces
 
     spaces.create_space(scope=admin, name="notes")

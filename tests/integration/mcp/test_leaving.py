@@ -137,7 +137,7 @@ def test_a_process_that_stops_lets_go_of_its_clients_and_of_no_run(
     from tests.runs import save
 
     save(bench.scope)
-    web = processes.web()
+    web = processes.web(timeout=90)
     mcp = Endpoint(url=f"{web.url}/mcp", key=installation.issued_key.secret)
     answers: list[Any] = []
 

@@ -9,7 +9,7 @@ from tests.integration.mcp.conftest import ERAS, Endpoint
 
 
 @pytest.fixture
-def entries(admin: Any, bench: Any) -> None:
+def entries(admin: Any, embedding: None) -> None:
     from apps.context.services import spaces, writing
 
     for name in ("plans", "a.b"):
@@ -75,8 +75,8 @@ def test_the_shape_of_addresses_is_told(mcp: Endpoint) -> None:
     ["octavo://spaces/plans/entries/none", "octavo://spaces/none/entries/x", "file:///etc/passwd"],
 )
 def test_what_may_not_be_read_does_not_exist(mcp: Endpoint, entries: None, uri: str) -> None:
-    reply = mcp.ask("resources/read", uri=uri, name="")
-    assert reply["error"]["code"] in {-32602, -32020}
+    error = mcp.ask("resources/read", uri=uri)["error"]
+    assert (error["code"], error["data"]) == (-32602, {"uri": uri})
 
 
 def test_a_key_without_context_reads_no_resource(
