@@ -16,7 +16,7 @@ from apps.api.mcp import answers, asking, waiting
 from apps.api.mcp.callers import Context, caller_of
 from apps.api.mcp.progress import Progress
 from apps.orchestration.services import control, direct, starting
-from apps.orchestration.types import RunStatus, RunView, ToolCallView
+from apps.orchestration.types import RunView, ToolCallView
 from octavo.kernel import ids, io
 from octavo.kernel.errors import OctavoError
 from octavo.kernel.scope import Scope
@@ -56,12 +56,16 @@ class Exchange:
 
         return await self._carry_through(start)
 
-    async def retry(self, state: str, responses: Mapping[str, Any] | None) -> Answer:
-        """The same request again, with an answer to what the round before it asked."""
+    async def retry(
+        self, state: str, responses: Mapping[str, Any] | None, *, is_own: bool
+    ) -> Answer:
+        """The same request again, with an answer to what the round before it asked. Leaving ends
+        the run only where the request began it (`is_own`).
+        """
         asked = asking.read_state(state)
 
         async def go_on() -> RunView:
-            self._run_id = asked.run_id
+            self._run_id = asked.run_id if is_own else None
             return await io.work(self._go_on, asked, responses)
 
         return await self._carry_through(go_on)
@@ -119,10 +123,9 @@ class Exchange:
         asking.take_answer(scope=self.scope, asked=asked, responses=responses)
         run = waiting.read_run(self.scope, asked.run_id)
         if not run.tool:
-            control.redeliver_approval(
-                run_id=run.id, approval=ids.encode(ids.Kind.APPROVAL, asked.approval_id)
-            )
-            return run
+            approval = ids.encode(ids.Kind.APPROVAL, asked.approval_id)
+            control.redeliver_approval(run_id=run.id, approval=approval)
+            return waiting.read_run(self.scope, asked.run_id)
         return direct.resume_call(scope=self.scope, run_id=run.id).run
 
     async def _followed(self, run_id: UUID, patience: Callable[[RunView], float]) -> RunView:
@@ -145,7 +148,7 @@ class Exchange:
         """A client that hears of progress waits as long as there is some; nobody waits for a
         person for long.
         """
-        waits_for_person = run.status is RunStatus.WAITING and run.waiting_on is not None
+        waits_for_person = run.waiting_on is not None and run.waiting_on.kind != "timer"
         if waits_for_person or not self.progress.is_wanted:
             return float(settings.MCP_WAIT_SECONDS)
         return _LONGEST_SECONDS

@@ -41,7 +41,9 @@ async def call_tool(context: Context, params: t.CallToolRequestParams) -> Result
             _check(name, catalogue.CALL_TOOL.input_schema, arguments)
             name, arguments = arguments["name"], arguments.get("arguments") or {}
         if params.request_state is not None:
-            return await Exchange(context).retry(params.request_state, params.input_responses)
+            is_own = name != catalogue.RESULT
+            given = params.input_responses
+            return await Exchange(context).retry(params.request_state, given, is_own=is_own)
         with cancelling.cancellable(context):
             return await _call(context, name, arguments)
     except OctavoError as error:

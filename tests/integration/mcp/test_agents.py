@@ -72,6 +72,21 @@ def test_whoever_may_not_start_agents_sees_none(
     assert agent in mcp.names(key=new_key("run.start"))
 
 
+def test_a_call_of_an_agent_is_approved_in_the_client(
+    mcp: Endpoint, agent: str, worker: None
+) -> None:
+    from mcp_types import ElicitResult
+
+    async def approve(context: Any, params: Any) -> ElicitResult:
+        assert "box_launch" in params.message
+        return ElicitResult(action="accept", content={"decision": "approve"})
+
+    arguments = script(calls=[["box_launch", {"n": 1}]], answer="launched")
+    answer = mcp.call(agent, arguments, elicitation_callback=approve)
+    assert answer.content[0].text.strip() == "launched"
+    assert len(toolbox.read_trail()) == 1
+
+
 def test_a_client_that_does_not_follow_is_told_how_to_read_the_answer_later(
     mcp: Endpoint, agent: str, impatient: None
 ) -> None:
