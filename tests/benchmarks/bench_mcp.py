@@ -25,7 +25,7 @@ from octavo.devserver.processes import is_ready
 
 pytestmark = pytest.mark.benchmark
 
-WARM_UP, CALLS = 200, 1000
+WARM_UP, CALLS = 100, 500
 BARE = "tests.benchmarks.bare_mcp:application"
 _VERSION = "2026-07-28"
 _META = {

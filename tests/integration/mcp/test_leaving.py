@@ -145,6 +145,7 @@ def test_a_process_that_stops_lets_go_of_its_clients_and_of_no_run(
         async def hear(done: float, total: float | None, message: str | None) -> None:
             web.popen.send_signal(signal.SIGTERM)
 
+        await client.list_tools()  # which the SDK else does afterwards, to check the answer
         ask = {"input": '{"answer": "x"}'}
         return await client.call_tool("agent__worker-bee", ask, progress_callback=hear)
 
