@@ -63,7 +63,8 @@ def _retry_after(window: Mapping[str, Any], amount: Amount) -> int:
         return 1
     if window["ends_at"] is None:
         return _NEVER_RESETS
-    return max(1, ceil((window["ends_at"] - now()).total_seconds()))
+    left: float = (window["ends_at"] - now()).total_seconds()
+    return max(1, ceil(left))
 
 
 def _moment(window: Mapping[str, Any]) -> str:

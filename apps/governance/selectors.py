@@ -120,7 +120,7 @@ def list_budgets(
     rows = budget_rows(scope).exclude(scope_kind=BudgetScope.RUN.value).order_by("-id")
     if before is not None:
         rows = rows.filter(id__lt=before)
-    return budgets_of(rows[:limit])
+    return budgets_of(list(rows[:limit]))
 
 
 def get_budget(*, scope: Scope, budget_id: UUID) -> BudgetView:

@@ -15,6 +15,7 @@ from apps.governance.types import Action, Resource, ResourceKind
 from apps.model_registry.addresses import builtin_url, checked_url
 from apps.model_registry.defaults import model_defaults
 from apps.model_registry.models import Model, Provider, Route, RouteTarget
+from apps.model_registry.routing import known_routes
 from apps.model_registry.selectors import (
     get_route,
     model_view,
@@ -310,6 +311,7 @@ def _changes(before: Model | None, after: Model, columns: Sequence[str]) -> dict
 
 def _record(scope: Scope, action: str, target: str, **payload: object) -> None:
     audit.record(scope=scope, action=action, target=target, payload=payload)
+    transaction.on_commit(known_routes.forget)
 
 
 def _check_name(thing: str, name: str) -> None:

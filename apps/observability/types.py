@@ -41,6 +41,14 @@ class Span:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceParent:
+    """Where a call stands in its caller's trace; `parent_id` is 16 hex digits, "" for the root."""
+
+    trace_id: UUID
+    parent_id: str = ""
+
+
 class CallStatus(StrEnum):
     OK = "ok"
     ERROR = "error"

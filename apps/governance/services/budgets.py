@@ -305,6 +305,6 @@ def _close(
     actual: Amount,
     usage_id: UUID | None,
 ) -> None:
-    amounts = [actual.usd, actual.tokens, actual.calls]
+    used: list[Any] = [actual.usd, actual.tokens, actual.calls]
     with connection.cursor() as cursor:
-        cursor.execute(_CLOSE, [reservation_id, state, from_states, usage_id, *amounts])
+        cursor.execute(_CLOSE, [reservation_id, state, from_states, usage_id, *used])
