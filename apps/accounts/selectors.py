@@ -68,6 +68,30 @@ def list_keys(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> l
     return [key_of(row) for row in rows.order_by("-id")[:limit]]
 
 
+def get_key_id(*, scope: Scope, name: str) -> UUID:
+    """The key of the project with this public id, or the only one in force with this name."""
+    rows = ApiKey.objects.filter(project_id=scope.project_id)
+    if name.startswith(f"{ids.Kind.KEY}_"):
+        rows = rows.filter(id=ids.decode(ids.Kind.KEY, name))
+    else:
+        rows = rows.filter(name=name, revoked_at=None)
+    found = list(rows.values_list("id", flat=True)[:2])
+    if len(found) != 1:
+        many = "There is more than one key" if found else "There is no key"
+        raise NotFound(f"{many} {name!r} in this project. Give the id of one: key_….")
+    return found[0]
+
+
+def list_ground(*, scope: Scope) -> Mapping[str, tuple[UUID, str]]:
+    """The caller's own `organisation`, `team` and `project`: id and slug of each."""
+    project = _get_project_row(scope.project_id)
+    return {
+        "organisation": (project.team.organisation_id, project.team.organisation.slug),
+        "team": (project.team_id, project.team.slug),
+        "project": (project.id, project.slug),
+    }
+
+
 def find_role(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:
     """The role of a user or service in the scope's project; no fact for somebody from outside."""
     is_user = scope.principal.kind is PrincipalKind.USER
@@ -81,7 +105,7 @@ def find_role(*, scope: Scope, action: Action, resource: Resource) -> Mapping[st
 
 
 def _get_project_row(project_id: UUID) -> Project:
-    row = Project.objects.select_related("team").filter(id=project_id).first()
+    row = Project.objects.select_related("team__organisation").filter(id=project_id).first()
     if row is None:
         name = ids.encode(ids.Kind.PROJECT, project_id)
         raise NotFound(f"There is no project {name}.")

@@ -61,6 +61,9 @@ class UsageView:
 
     id: UUID
     run_id: UUID | None
+    trace_id: UUID | None
+    parent_id: str
+    decision_id: UUID | None
     step: str
     kind: str
     model: str
@@ -74,9 +77,35 @@ class UsageView:
     ended_at: datetime
 
 
+class GroupBy(StrEnum):
+    """What usage may be summed by."""
+
+    AGENT = "agent"
+    MODEL = "model"
+    ROUTE = "route"
+    KEY = "key"
+    PROJECT = "project"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageGroup:
+    """The calls of one agent, key or project (an id), of one model or route, or of one day (texts).
+
+    None: calls without an agent or a key. `failed` calls are among the `calls`.
+    """
+
+    of: UUID | str | None
+    calls: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageTotal:
-    """What the settled model calls of one run add up to."""
+    """What settled model calls add up to."""
 
     calls: int = 0
     input_tokens: int = 0

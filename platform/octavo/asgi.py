@@ -20,6 +20,7 @@ from django.conf import settings  # noqa: E402  Django is set up above
 from django.db import connections  # noqa: E402
 
 from apps.api import live, ops  # noqa: E402
+from apps.api.openai import application as openai  # noqa: E402
 from apps.api.problems import of_error  # noqa: E402
 from apps.inference.services import connections as model_connections  # noqa: E402
 from octavo.kernel import io  # noqa: E402
@@ -40,6 +41,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await ops.application(scope, receive, send)
     elif _static.knows(scope["path"]) and scope["method"] in {"GET", "HEAD"}:
         await _static(scope, receive, send)
+    elif scope["path"].startswith(openai.PREFIX):
+        await openai.application(scope, receive, send)
     else:
         await _bounded(scope, receive, send)
 

@@ -10,6 +10,7 @@ from apps.api import problems
 from apps.api.rest import (
     agents,
     approvals,
+    budgets,
     decisions,
     docs,
     events,
@@ -20,6 +21,7 @@ from apps.api.rest import (
     spaces,
     tools,
     traces,
+    usage,
 )
 
 
@@ -40,6 +42,7 @@ urlpatterns = [
     path("runs/<str:run_id>/events", events.stream_events),
     path("runs/<str:run_id>/cancel", runs.RunCancelView.as_view()),
     path("runs/<str:run_id>/effects/<path:step>/resolve", runs.RunEffectView.as_view()),
+    path("usage", usage.UsageView.as_view()),
     path("traces/<str:trace_id>", traces.TraceView.as_view()),
     path("tools", tools.ToolsView.as_view()),
     path("spaces", spaces.SpacesView.as_view()),
@@ -55,6 +58,8 @@ urlpatterns = [
     path("approvals/<str:approval_id>/decide", approvals.ApprovalDecisionView.as_view()),
     path("decisions", decisions.DecisionsView.as_view()),
     path("audit/verify", decisions.AuditVerificationView.as_view()),
+    path("budgets", budgets.BudgetsView.as_view()),
+    path("budgets/<str:budget_id>", budgets.BudgetDetailView.as_view()),
     path("keys", keys.KeysView.as_view()),
     path("keys/<str:key_id>", keys.KeyDetailView.as_view()),
     path("services", keys.ServicesView.as_view()),
