@@ -1,5 +1,6 @@
 """Who is who, and on whose ground. Everything here stays within the organisation of the asker."""
 
+import time
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -15,6 +16,10 @@ from octavo.kernel.errors import Forbidden, NotFound
 from octavo.kernel.scope import SYSTEM, PrincipalKind, Scope
 
 DEFAULT = "default"
+
+_ROLE_SECONDS = 2.0
+_MOST_ROLES = 10_000
+_known_roles: dict[tuple[UUID, UUID], tuple[float, Mapping[str, Fact]]] = {}
 
 # Asked once per decision.
 _ROLE_OF_USER = """
@@ -93,7 +98,22 @@ def list_ground(*, scope: Scope) -> Mapping[str, tuple[UUID, str]]:
 
 
 def find_role(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:
-    """The role of a user or service in the scope's project; no fact for somebody from outside."""
+    """The role of a user or service in the scope's project; no fact for somebody from outside.
+
+    Model calls ask again and again: what they are told is at most two seconds old.
+    """
+    if action is not Action.MODEL_CALL:
+        return _read_role(scope)
+    asked = (scope.project_id, scope.principal.id)
+    known = _known_roles.get(asked)
+    if known is None or known[0] < time.monotonic():
+        if len(_known_roles) >= _MOST_ROLES:
+            _known_roles.clear()
+        known = _known_roles[asked] = (time.monotonic() + _ROLE_SECONDS, _read_role(scope))
+    return known[1]
+
+
+def _read_role(scope: Scope) -> Mapping[str, Fact]:
     is_user = scope.principal.kind is PrincipalKind.USER
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,16 +1,16 @@
 """Usage is written once, in the transaction that settles the call's budget."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
-
-from django.db import connection
 
 from apps.model_registry.types import ModelKind
 from apps.observability import metrics
 from apps.observability.types import CallStatus, TraceParent
 from octavo.kernel import ids
 from octavo.kernel.scope import Scope
+from octavo.kernel.statements import Statement, run_together
 
 # On every model call, so it is no model's save().
 _INSERT = """
@@ -41,10 +41,12 @@ def record_usage(
     usage_id: UUID | None = None,
     trace: TraceParent | None = None,
     decision_id: UUID | None = None,
+    along: Sequence[Statement] = (),
 ) -> UUID:
     """Book one model call on the scope's run (if any) and principal; returns the row's id.
 
     A call of a run belongs to the run's trace; another one to `trace`, or to a trace of its own.
+    The row and what `along` says are written together or not at all.
     """
     usage_id = usage_id or ids.new()
     place = trace or TraceParent(trace_id=scope.run_id or usage_id)
@@ -72,8 +74,7 @@ def record_usage(
         place.parent_id,
         decision_id,
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, row)
+    run_together(Statement(sql=_INSERT, values=row), *along)
     metrics.count_model_call(
         provider=provider,
         model=model,

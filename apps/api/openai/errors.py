@@ -95,8 +95,7 @@ def _of_request(error: OctavoError) -> Refusal:
         case BadRequest():
             param, code = error.param, error.reason
         case InvalidInput():
-            status = 400
-            param = ".".join(error.errors[0]["path"].split("/")[1:]) if error.errors else None
+            status, param = 400, _param(error)
         case Unauthenticated():
             code, headers = "invalid_api_key", {"www-authenticate": 'Bearer realm="octavo"'}
         case Forbidden():
@@ -115,6 +114,12 @@ def _of_request(error: OctavoError) -> Refusal:
         extra=extra,
         headers=headers,
     )
+
+
+def _param(error: InvalidInput) -> str | None:
+    """`/messages/0` is `messages.0` here, and a route is a model."""
+    path = error.errors[0]["path"].strip("/").replace("/", ".") if error.errors else ""
+    return {"": None, "route": "model"}.get(path, path)
 
 
 def _of_limit(error: RateLimited) -> Refusal:

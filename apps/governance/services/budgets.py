@@ -32,6 +32,7 @@ from octavo.kernel import audit, ids
 from octavo.kernel.clock import now
 from octavo.kernel.errors import Conflict, InvalidInput, NotFound
 from octavo.kernel.scope import Scope
+from octavo.kernel.statements import Statement, run_together
 
 log = logging.getLogger(__name__)
 
@@ -77,14 +78,26 @@ def settle(*, reservation: Reservation, actual: Amount, usage_id: UUID) -> None:
 
     What was released meanwhile, because its process was taken for dead, still counts as spent.
     """
-    if reservation.is_held:
-        _close(reservation.id, "settled", ["open", "released"], actual, usage_id)
+    run_together(*settling(reservation=reservation, actual=actual, usage_id=usage_id))
 
 
 def release(*, reservation: Reservation) -> None:
     """Give back what was set aside for a call that cost nothing. A second time changes nothing."""
-    if reservation.is_held:
-        _close(reservation.id, "released", ["open"], Amount(), None)
+    run_together(*releasing(reservation=reservation))
+
+
+def settling(*, reservation: Reservation, actual: Amount, usage_id: UUID) -> list[Statement]:
+    """`settle` as statements, to be run together with the one that writes the usage."""
+    if not reservation.is_held:
+        return []
+    return [_closing(reservation.id, "settled", ["open", "released"], actual, usage_id)]
+
+
+def releasing(*, reservation: Reservation) -> list[Statement]:
+    """`release` as statements."""
+    if not reservation.is_held:
+        return []
+    return [_closing(reservation.id, "released", ["open"], Amount(), None)]
 
 
 def release_stale() -> int:
@@ -294,17 +307,16 @@ def _judge_window(window: dict[str, Any], amount: Amount) -> None:
 
 def _release_all(reservation_ids: Sequence[UUID]) -> int:
     for reservation_id in reservation_ids:
-        _close(reservation_id, "released", ["open"], Amount(), None)
+        run_together(_closing(reservation_id, "released", ["open"], Amount(), None))
     return len(reservation_ids)
 
 
-def _close(
+def _closing(
     reservation_id: UUID,
     state: str,
     from_states: list[str],
     actual: Amount,
     usage_id: UUID | None,
-) -> None:
-    used: list[Any] = [actual.usd, actual.tokens, actual.calls]
-    with connection.cursor() as cursor:
-        cursor.execute(_CLOSE, [reservation_id, state, from_states, usage_id, *used])
+) -> Statement:
+    used = [actual.usd, actual.tokens, actual.calls]
+    return Statement(sql=_CLOSE, values=[reservation_id, state, from_states, usage_id, *used])

@@ -4,12 +4,9 @@ Both are short database work; nothing here waits for a network.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
-
-from django.db import transaction
 
 from apps.governance.services import budgets, decisions
 from apps.governance.types import Action, Amount, Resource, ResourceKind
@@ -22,6 +19,7 @@ from apps.observability.types import CallStatus, TraceParent
 from octavo.kernel.clock import now
 from octavo.kernel.errors import InvalidInput, Unavailable
 from octavo.kernel.scope import PrincipalKind, Scope
+from octavo.kernel.statements import Statement
 
 
 def open_call[R](
@@ -113,18 +111,16 @@ def _close[R](
         output_tokens=sum(attempt.usage.output_tokens for attempt in attempts),
     )
     cost = sum((_cost(attempt.target, attempt.usage) for attempt in attempts), Decimal(0))
-    held = prepared.reservation.is_held
-    with transaction.atomic() if held else nullcontext():
-        _record(prepared, target, usage, cost, status, started_at)
-        if not attempts:
-            budgets.release(reservation=prepared.reservation)
-        else:
-            tokens = usage.input_tokens + usage.output_tokens
-            budgets.settle(
-                reservation=prepared.reservation,
-                actual=Amount(usd=cost, tokens=tokens, calls=1),
-                usage_id=prepared.usage_id,
-            )
+    if attempts:
+        tokens = usage.input_tokens + usage.output_tokens
+        closing = budgets.settling(
+            reservation=prepared.reservation,
+            actual=Amount(usd=cost, tokens=tokens, calls=1),
+            usage_id=prepared.usage_id,
+        )
+    else:
+        closing = budgets.releasing(reservation=prepared.reservation)
+    _record(prepared, target, usage, cost, status, started_at, closing)
     return cost
 
 
@@ -135,6 +131,7 @@ def _record[R](
     cost: Decimal,
     status: CallStatus,
     started_at: datetime,
+    closing: Sequence[Statement],
 ) -> None:
     record_usage(
         scope=prepared.scope,
@@ -152,6 +149,7 @@ def _record[R](
         usage_id=prepared.usage_id,
         trace=prepared.trace,
         decision_id=prepared.decision.id,
+        along=closing,
     )
 
 
