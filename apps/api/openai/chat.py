@@ -3,22 +3,18 @@
 The whole call is booked before the client sees its end, also when it leaves in the middle.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 from apps.accounts import services as accounts
 from apps.api.authentication import bearer
-from apps.api.openai.errors import TooSlow
+from apps.api.openai.calls import book, carry_out, headers
 from apps.api.openai.requests import ChatCall, parse_chat
 from apps.api.openai.wire import Exchange, json_bytes
 from apps.inference.services import passthrough
 from apps.inference.types import PreparedCall, ProtocolBody
 from apps.observability.types import TraceParent
-from octavo.kernel import ids, io
+from octavo.kernel import io
 from octavo.kernel.clock import now
 
 Prepared = PreparedCall[ProtocolBody]
@@ -44,14 +40,19 @@ def _open(secret: str, raw: bytes, trace: TraceParent | None) -> tuple[ChatCall,
 
 async def _answer(exchange: Exchange, prepared: Prepared) -> None:
     started_at = now()
-    async with _booked_if_failed(prepared, started_at):
-        answer = await exchange.while_connected(passthrough.send(prepared))
-    await io.db(passthrough.settle, prepared=prepared, started_at=started_at)
+    answer = await carry_out(
+        exchange,
+        passthrough.send(prepared),
+        prepared=prepared,
+        settle_failed=passthrough.settle_failed,
+        started_at=started_at,
+    )
+    await book(passthrough.settle, prepared=prepared, started_at=started_at)
     answer["model"] = prepared.route
     answer.setdefault("id", _completion_id(prepared))
     answer.setdefault("object", "chat.completion")
     answer.setdefault("created", int(time.time()))
-    await exchange.answer(json_bytes(answer), headers=_headers(prepared))
+    await exchange.answer(json_bytes(answer), headers=headers(prepared))
 
 
 async def _stream(exchange: Exchange, call: ChatCall, prepared: Prepared) -> None:
@@ -62,35 +63,18 @@ async def _stream(exchange: Exchange, call: ChatCall, prepared: Prepared) -> Non
             return
         chunk["model"] = prepared.route
         if not exchange.status:
-            await exchange.start_events(_headers(prepared))
+            await exchange.start_events(headers(prepared))
         await exchange.send_event(json_bytes(chunk))
 
-    async with _booked_if_failed(prepared, started_at):
-        streaming = passthrough.stream(prepared, on_chunk=pass_on)
-        await exchange.while_connected(streaming)
-    await io.db(passthrough.settle, prepared=prepared, started_at=started_at)
+    await carry_out(
+        exchange,
+        passthrough.stream(prepared, on_chunk=pass_on),
+        prepared=prepared,
+        settle_failed=passthrough.settle_failed,
+        started_at=started_at,
+    )
+    await book(passthrough.settle, prepared=prepared, started_at=started_at)
     await exchange.send_event(b"[DONE]", more=False)
-
-
-@asynccontextmanager
-async def _booked_if_failed(prepared: Prepared, started_at: datetime) -> AsyncIterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        booking = io.db(
-            passthrough.settle_failed, prepared=prepared, error=error, started_at=started_at
-        )
-        await asyncio.shield(booking)
-        if isinstance(error, TimeoutError):
-            raise TooSlow(
-                f"Route {prepared.route!r} gave no answer in time. Ask for less, point the route "
-                "at a faster model, or raise OCTAVO_MODEL_CALL_SECONDS."
-            ) from error
-        raise
-
-
-def _headers(prepared: Prepared) -> dict[str, str]:
-    return {"x-octavo-usage-id": ids.encode(ids.Kind.USAGE, prepared.usage_id)}
 
 
 def _completion_id(prepared: Prepared) -> str:

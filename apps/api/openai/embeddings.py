@@ -1,6 +1,5 @@
 """`POST /v1/embeddings`: texts in, vectors of unit length out, as floats or base64."""
 
-import asyncio
 import base64
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from apps.accounts import services as accounts
 from apps.api.authentication import bearer
+from apps.api.openai.calls import book, carry_out, headers
 from apps.api.openai.errors import BadRequest
 from apps.api.openai.requests import EmbeddingCall, parse_embedding
 from apps.api.openai.wire import Exchange, json_bytes
@@ -16,7 +16,7 @@ from apps.inference.services import embedding
 from apps.inference.types import EmbeddingRequest, EmbeddingResult, PreparedCall
 from apps.model_registry import selectors as registry
 from apps.observability.types import TraceParent
-from octavo.kernel import ids, io
+from octavo.kernel import io
 from octavo.kernel.clock import now
 from octavo.kernel.scope import Scope
 
@@ -28,17 +28,15 @@ async def embed(exchange: Exchange) -> None:
     secret = bearer(exchange.header(b"authorization"))
     call, prepared = await io.db(_open, secret, raw, exchange.trace)
     started_at = now()
-    try:
-        result = await exchange.while_connected(embedding.send(prepared))
-    except BaseException as error:
-        booking = io.db(
-            embedding.settle_failed, prepared=prepared, error=error, started_at=started_at
-        )
-        await asyncio.shield(booking)
-        raise
-    await io.db(embedding.settle, prepared=prepared, result=result, started_at=started_at)
-    headers = {"x-octavo-usage-id": ids.encode(ids.Kind.USAGE, prepared.usage_id)}
-    await exchange.answer(json_bytes(_answer(call, result)), headers=headers)
+    result = await carry_out(
+        exchange,
+        embedding.send(prepared),
+        prepared=prepared,
+        settle_failed=embedding.settle_failed,
+        started_at=started_at,
+    )
+    await book(embedding.settle, prepared=prepared, result=result, started_at=started_at)
+    await exchange.answer(json_bytes(_answer(call, result)), headers=headers(prepared))
 
 
 def _open(secret: str, raw: bytes, trace: TraceParent | None) -> tuple[EmbeddingCall, Prepared]:
