@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, CharField, Count, F, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, CharField, Count, F, Q, QuerySet, Sum, TextField, Value, When
 from django.db.models.functions import Cast, Concat, TruncDay
 
 from apps.governance.services import decisions
@@ -33,7 +33,7 @@ _SUMS: Mapping[str, Any] = {
 }
 _GROUPS: Mapping[GroupBy, Any] = {
     GroupBy.AGENT: Case(When(principal_kind=PrincipalKind.AGENT.value, then="principal_id")),
-    GroupBy.MODEL: Concat("provider", Value("/"), "model"),
+    GroupBy.MODEL: Concat("provider", Value("/"), "model", output_field=TextField()),
     GroupBy.ROUTE: F("route"),
     GroupBy.KEY: F("key_id"),
     GroupBy.PROJECT: F("project_id"),

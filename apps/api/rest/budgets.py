@@ -192,6 +192,7 @@ class BudgetDetailView(ResourceView):
         summary="Change the limits of a budget; what is spent stays",
         request=BudgetChangeBody,
         responses=BudgetSerializer,
+        examples=[OpenApiExample("A higher limit", {"limit_usd": "20"}, request_only=True)],
     )
     def patch(self, request: Request, budget_id: str) -> Response:
         body = self.checked(BudgetChangeBody)

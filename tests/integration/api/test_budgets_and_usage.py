@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.api import problems
 from apps.inference.services import chat
 from apps.inference.types import ChatRequest, Message
 from octavo.kernel.clock import now, rfc3339
@@ -148,11 +149,11 @@ def test_a_full_budget_is_a_problem_that_names_it(
 ) -> None:
     wish = {"scope": {"project": "default"}, "period": "day", "limit_calls": 0}
     budget = api.post("budgets", wish).body["id"]
-    search = {"query": "anything", "spaces": ["s"], "mode": "dense"}
-    api.post("spaces", {"name": "s"})
-    refused = api.post("context/search", search)
-    assert refused.status == 429, refused.body
-    problem = refused.problem()
+    with pytest.raises(BudgetExceeded) as caught:
+        call(installation.scope)
+    refused = problems.of_error(caught.value)
+    problem = refused.body()
+    assert (refused.status, problem["type"]) == (429, "urn:octavo:problem:budget-exceeded")
     assert problem["budget"]["id"] == budget
     assert problem["budget"]["calls"] == {"limit": 0, "spent": 0, "reserved": 0}
     assert budget in problem["detail"]
