@@ -253,6 +253,19 @@ class Changed:
     preview: bool = False
 
 
+class Side(StrEnum):
+    OURS = "ours"
+    THEIRS = "theirs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """Whose text of a key stands after a merge (`theirs` is the branch's), or another text."""
+
+    side: Side | None = None
+    content: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeConflict:
     """Both sides changed `key` since the branch began; None: not there."""

@@ -81,7 +81,7 @@ def preview_rollback(*, scope: Scope, space: str, to: int | str) -> Changed:
     """What `roll_back` would do now."""
     place = access.readable_space(scope=scope, name=space)
     seq = _seq_of(place, to)
-    changes = tuple(_change(target) for target in _targets(place, seq))
+    changes = tuple(change_of(target) for target in _targets(place, seq))
     return Changed(space=space, seq=place.seq, to=seq, changes=changes, preview=True)
 
 
@@ -119,7 +119,7 @@ def roll_back(
             payload={"to": seq, "seq": now, "keys": len(targets), "why": why},
         )
     lexicon.note_change(space_id=place.id, chunks=moved)
-    changes = tuple(_change(target) for target in targets)
+    changes = tuple(change_of(target) for target in targets)
     return Changed(space=space, seq=now, to=seq, changes=changes)
 
 
@@ -183,10 +183,10 @@ def _revisions(wanted: set[UUID | None]) -> Mapping[UUID | None, Revision]:
     return {revision.id: revision for revision in found}
 
 
-def _change(target: Target) -> Change:
+def change_of(target: Target) -> Change:
+    """What becomes of the key, by revision numbers."""
     before = target.head.number if restoring.is_there(target.head) else None
     after = target.revision.number if restoring.is_there(target.revision) else None
-    )
     kind = ChangeKind.REVISE
     if before is None or after is None:
         kind = ChangeKind.ADD if before is None else ChangeKind.REMOVE
