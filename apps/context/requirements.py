@@ -35,6 +35,15 @@ def check_why(why: str) -> None:
     _refuse([*_wrong_text("/why", why), *([] if why.strip() else [_NO_WHY])])
 
 
+def is_text(text: str) -> bool:
+    """Whether the database can hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
+
+
 def wrong_json(path: str, value: Any, depth: int = 0) -> list[dict[str, str]]:
     """What in a JSON value the database cannot hold, each with its path."""
     if depth > _DEPTH:
@@ -65,9 +74,7 @@ def _wrong_key(key: str) -> list[dict[str, str]]:
 def _wrong_text(path: str, text: str) -> list[dict[str, str]]:
     if "\x00" in text:
         return [{"path": path, "detail": "holds a NUL character, so it is not text"}]
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if not is_text(text):
         return [{"path": path, "detail": "holds half a surrogate pair, not a character"}]
     return []
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from apps.context import access, history, lineage, views
+from apps.context import access, history, lineage, reads, views
 from apps.context.models import IngestJob
 from apps.context.types import (
     Diff,
@@ -12,6 +12,7 @@ from apps.context.types import (
     IngestJobView,
     Moment,
     Operation,
+    Reading,
     RevisionView,
     SnapshotView,
     SpaceView,
@@ -125,14 +126,43 @@ def get_diff(*, scope: Scope, space: str, key: str, before: int | None, after: i
     )
 
 
-def list_snapshots(*, scope: Scope, space: str) -> list[SnapshotView]:
+def list_snapshots(
+    *, scope: Scope, space: str, limit: int = 50, before: int | None = None
+) -> list[SnapshotView]:
     """The newest first."""
     place = access.readable_space(scope=scope, name=space)
-    return [views.snapshot_view(snapshot) for snapshot in place.snapshots.order_by("-id")]
+    found = place.snapshots.order_by("-id")
+    if before is not None:
+        found = found.filter(id__lt=before)
+    return [views.snapshot_view(snapshot) for snapshot in found[:limit]]
 
 
-def list_branches(*, scope: Scope, space: str) -> list[SpaceView]:
+def list_branches(
+    *, scope: Scope, space: str, limit: int = 50, before: UUID | None = None
+) -> list[SpaceView]:
     """Those that the caller may read, the newest first."""
     place = access.readable_space(scope=scope, name=space)
-    readable = access.all_readable(scope=scope)
-    return [views.space_view(branch) for branch in readable if branch.parent_id == place.id]
+    found = [
+        branch
+        for branch in access.all_readable(scope=scope)
+        if branch.parent_id == place.id and (before is None or branch.id < before)
+    ]
+    return [views.space_view(branch) for branch in found[:limit]]
+
+
+def list_readings(
+    *,
+    scope: Scope,
+    space: str,
+    key: str,
+    revision: int | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> list[Reading]:
+    """Which runs were shown the entry, or one revision of it; the newest first. Raises `NotFound`
+    for a key that never was.
+    """
+    place = access.readable_space(scope=scope, name=space)
+    if not history.list_of(place, key, limit=1):
+        raise _no_entry(space, key, as_of=None, revision=None)
+    return reads.list_of(place, key, revision=revision, limit=limit, before=before)

@@ -178,6 +178,68 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Line `line`, counted from 1, of a revision."""
+
+    space: str
+    key: str
+    revision: int
+    line: int
+    text: str
+    trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A run was shown `revision`: a chunk at place `rank` of a search, or all of it (0 and 0)."""
+
+    id: int
+    run_id: UUID
+    step: str
+    revision: int
+    chunk_id: int
+    rank: int
+    score: float
+    at: datetime
+
+
+class DropReason(StrEnum):
+    """Why a passage is not in a pack."""
+
+    DUPLICATE = "duplicate"
+    ENTRY_CAP = "entry_cap"
+    BUDGET = "budget"
+    WEAK = "weak"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """`[number]` in the text of a pack is this place."""
+
+    number: int
+    citation: Citation
+    trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    citation: Citation
+    tokens: int
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """`tokens` is counted on the high side."""
+
+    text: str
+    citations: tuple[Passage, ...]
+    tokens: int
+    dropped: tuple[Dropped, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiffLine:
     """`op` is `same`, `removed` or `added`; line numbers begin at 1."""
 
