@@ -38,6 +38,7 @@ _FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})")
 _BLOCK_START = re.compile(
     r"\n(?=(?:@|async def |class |def |export |fn |func |function |pub |type )|[^\s})\]])"
 )
+_UNBROKEN = re.compile(r"(?<!\S)\S{1000,}")
 # A turn begins at a line that names its speaker, or after an empty line.
 _TURN = re.compile(r"\n(?=\W{0,4}[^\W\d_][\w .'()-]{0,40}:\s)|(?<=\n)[ \t]*\n(?=[ \t]*\S)")
 
@@ -132,7 +133,7 @@ def _turns(text: str) -> Iterator[Piece]:
     for place, turn in enumerate(turns):
         around = (*turns[max(0, place - 1) : place], *turns[place + 1 : place + 2])
         context = "\n".join(other.strip()[:_CONTEXT] for other in around)
-        for part in _within_tokens(turn, Syntax.PROSE):
+        for part in _cut(turn, Syntax.PROSE):
             yield Piece(text=part, heading="", start=start, context=context)
             start += len(part)
 
@@ -144,6 +145,24 @@ def _splitter(syntax: Syntax, low: int, high: int) -> MarkdownSplitter | TextSpl
 
 
 def _cut(text: str, syntax: Syntax) -> Iterator[str]:
+    """What has no gap to be cut at is sliced first: the splitter takes quadratic time over it."""
+    start = 0
+    for run in _UNBROKEN.finditer(text):
+        yield from _cut_spaced(text[start : run.start()], syntax)
+        yield from _slices(run[0])
+        start = run.end()
+    yield from _cut_spaced(text[start:], syntax)
+
+
+def _slices(run: str) -> Iterator[str]:
+    size = TARGET_CHARACTERS[1]
+    for start in range(0, len(run), size):
+        yield from _within_tokens(run[start : start + size], Syntax.PROSE)
+
+
+def _cut_spaced(text: str, syntax: Syntax) -> Iterator[str]:
+    if not text:
+        return
     if syntax is Syntax.CODE:
         yield from _cut_code(text)
         return

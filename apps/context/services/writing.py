@@ -4,12 +4,15 @@ not seen.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 
+from apps.accounts import selectors as accounts
 from apps.context import (
     access,
     chunking,
@@ -26,8 +29,10 @@ from apps.context.chunking import Piece
 from apps.context.models import Entry, Revision, Space
 from apps.context.types import EntryKind, Operation, SpaceKind, WriteResult
 from octavo.kernel import audit
-from octavo.kernel.errors import NotFound
+from octavo.kernel.errors import Conflict, NotFound
 from octavo.kernel.scope import Scope
+
+_FORGOTTEN = 500
 
 
 def write_entry(
@@ -115,6 +120,23 @@ def delete_entry(
     )
     requirements.check(draft, content="")
     return _result(_commit(scope, place, draft), (), 0)
+
+
+def forget_expired() -> int:
+    """Delete entries whose `expires_at` has passed, as Octavo itself; how many.
+
+    Safe in any number of processes at once; at most a few hundred a call.
+    """
+    due = Entry.objects.filter(expires_at__lte=Now(), is_deleted=False)
+    forgotten = 0
+    for entry in due.select_related("space").order_by("expires_at")[:_FORGOTTEN]:
+        scope = accounts.system_scope(project_id=entry.space.project_id)
+        with suppress(NotFound, Conflict):  # somebody else was faster, or has written since
+            delete_entry(
+                scope=scope, space=entry.space.name, key=entry.key, why="its time had passed"
+            )
+            forgotten += 1
+    return forgotten
 
 
 def erase_entry(*, scope: Scope, space: str, key: str, why: str) -> int:
