@@ -207,6 +207,7 @@ class SnapshotsView(ResourceView):
         summary="Name the present state of a space",
         request=SnapshotBody,
         responses={201: SnapshotSerializer},
+        examples=[OpenApiExample("A snapshot", {"name": "reviewed-may"}, request_only=True)],
     )
     @idempotent
     def post(self, request: Request, space: str) -> Response:
@@ -275,6 +276,7 @@ class BranchesView(ResourceView):
         summary="Begin a branch of a space",
         request=BranchBody,
         responses={201: SpaceSerializer},
+        examples=[OpenApiExample("A branch", {"name": "draft"}, request_only=True)],
     )
     @idempotent
     def post(self, request: Request, space: str) -> Response:
@@ -308,6 +310,13 @@ class MergeView(ResourceView):
         summary="Take a branch's changes into its space and close the branch",
         request=MergeBody,
         responses=ChangedSerializer,
+        examples=[
+            OpenApiExample(
+                "With a conflict answered",
+                {"branch": "draft", "why": "Reviewed.", "resolutions": {"refunds": "theirs"}},
+                request_only=True,
+            )
+        ],
     )
     def post(self, request: Request, space: str) -> Response:
         body = self.checked(MergeBody)
