@@ -1,8 +1,11 @@
 """Spaces, their entries and revisions, and ingestion of uploaded files."""
 
+import tempfile
 from typing import Any
 
 from django.conf import settings
+from django.http import FileResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
@@ -15,7 +18,7 @@ from apps.api.rest.moments import MomentField
 from apps.api.rest.paging import PageQuery, cursor_number, page
 from apps.api.rest.schema import listed
 from apps.context import selectors
-from apps.context.services import ingestion, spaces, writing
+from apps.context.services import ingestion, spaces, transferring, writing
 from apps.context.types import (
     EntryKind,
     EntryView,
@@ -243,6 +246,23 @@ class SpaceDetailView(ResourceView):
     @extend_schema(operation_id="get_space", summary="Read a space", responses=SpaceSerializer)
     def get(self, request: Request, space: str) -> Response:
         return self.shaped(SpaceSerializer, selectors.get_space(scope=self.scope, name=space))
+
+
+class ExportView(ResourceView):
+    tag = "context"
+
+    @extend_schema(
+        operation_id="export_space",
+        summary="Download a space and its history as plain files",
+        responses={(200, "application/gzip"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, space: str) -> FileResponse:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  the answer closes it when it is sent
+        transferring.export_space(scope=self.scope, space=space, file=file)
+        file.seek(0)
+        return FileResponse(
+            file, as_attachment=True, filename=f"{space}.tar.gz", content_type="application/gzip"
+        )
 
 
 class EntriesView(ResourceView):
