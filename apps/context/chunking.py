@@ -23,11 +23,12 @@ _JOINED = 1000
 _TITLE = 160
 _CONTEXT = 500  # characters of a neighbouring turn that count
 
-_MARKDOWN = {".md", ".markdown", ".mdx", ".rmd"}
+# A page is kept as the Markdown that `html` makes of it.
+_MARKDOWN = {".md", ".markdown", ".mdx", ".rmd", ".html", ".htm", ".xhtml"}
 _CODE = frozenset(
     f".{suffix}"
     for suffixes in (
-        "bash c cc clj cpp cs css cu dart ex go h hpp hs html java js json jsx kt lua m",
+        "bash c cc clj cpp cs css cu dart ex go h hpp hs java js json jsx kt lua m",
         "php pl proto ps1 py r rb rs scala scss sh sql svelte swift tf toml ts tsx vue",
         "xml yaml yml zig",
     )

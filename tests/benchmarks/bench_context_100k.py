@@ -32,7 +32,8 @@ FROM generate_series(1, 500) AS t;
 CREATE TEMP TABLE made AS
 SELECT n, decode(md5(n::text) || md5((n + 1)::text), 'hex') AS hash,
        (SELECT string_agg('word' || (power(random(), 3) * 20000)::int || CASE WHEN random() < 0.3
-          THEN ' topic' || (1 + n %% 500) ELSE '' END, ' ') FROM generate_series(1, 90) AS w
+          THEN ' topic' || (1 + (n + 0 * w) %% 500) ELSE '' END, ' ')
+          FROM generate_series(1, 90) AS w
           WHERE n IS NOT NULL) AS text,
        l2_normalize((SELECT emb FROM topic WHERE t = 1 + n %% 500) + (
          SELECT array_agg(1.2 * random_normal()) FROM generate_series(1, 384) AS d
