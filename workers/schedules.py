@@ -57,17 +57,6 @@ def run(duties: Sequence[Duty], stop: threading.Event) -> None:
         stop.wait(max(0.0, min(due.values()) - time.monotonic()))
 
 
-def beat(stop: threading.Event, wake: threading.Event) -> None:
-    """Renew the leases at their pace, and at once when `wake` is set."""
-    duty = Duty(
-        name="heartbeat", perform=upkeep.heartbeat, every_seconds=upkeep.heartbeat_seconds()
-    )
-    while not stop.is_set():
-        _perform(duty)
-        wake.wait(duty.every_seconds)
-        wake.clear()
-
-
 def _perform(duty: Duty) -> None:
     try:
         duty.perform()

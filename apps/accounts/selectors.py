@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import F
 
 from apps.accounts.models import ApiKey, Membership, Project
-from apps.accounts.rows import key_of, principal_of_user, project_of, scope_on
-from apps.accounts.types import KeyView, ProjectView
+from apps.accounts.rows import key_of, member_of, principal_of_user, project_of, scope_on
+from apps.accounts.types import KeyView, MemberView, ProjectView
 from apps.governance.services import decisions
 from apps.governance.types import Action, Fact, Resource
 from octavo.kernel import ids
@@ -66,6 +67,13 @@ def list_keys(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> l
     if before is not None:
         rows = rows.filter(id__lt=before)
     return [key_of(row) for row in rows.order_by("-id")[:limit]]
+
+
+def list_members(*, scope: Scope) -> list[MemberView]:
+    """People, then services, in the order in which they joined. Needs `run.read`."""
+    decisions.check(scope=scope, action=Action.RUN_READ, resource=Resource.project_of(scope))
+    rows = Membership.objects.filter(project_id=scope.project_id).select_related("user", "service")
+    return [member_of(row) for row in rows.order_by(F("user").asc(nulls_last=True), "id")]
 
 
 def find_role(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:

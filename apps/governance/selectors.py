@@ -78,6 +78,15 @@ def list_approvals(
     return [approval_of(row) for row in rows.order_by("-id")[:limit]]
 
 
+def count_pending(*, scope: Scope) -> int:
+    """Approvals that wait for a verdict; leaves no decision row, because every page asks."""
+    project = Resource.project_of(scope)
+    if not decisions.ask(scope=scope, action=Action.RUN_READ, resource=project).is_allowed:
+        return 0
+    rows = ApprovalRow.objects.filter(project_id=scope.project_id)
+    return rows.filter(status=ApprovalStatus.PENDING.value).count()
+
+
 def list_decisions(*, run_id: UUID) -> list[RecordedDecision]:
     """Every answer given to a run, oldest first. The caller has checked that it may be read."""
     rows = DecisionRow.objects.filter(run_id=run_id).order_by("id")
