@@ -20,7 +20,7 @@ from apps.tools.adapters import attempts, mcp_http, mcp_listing, mcp_stdio
 from apps.tools.adapters.mcp_failures import CannotConnect, explain
 from apps.tools.types import Transport, Upstream
 
-_CONNECT_SECONDS = 20.0
+_CONNECT_SECONDS = 60.0  # some servers install themselves when they start
 _IDLE_SECONDS = 300.0
 _FRESH_SECONDS = 60.0
 _CLOSE_SECONDS = 8.0

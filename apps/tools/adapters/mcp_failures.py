@@ -1,6 +1,7 @@
 """Why an upstream did not answer, in words for a person: the server, the cause, the next step."""
 
 from mcp.shared.exceptions import MCPError
+from mcp_types import CONNECTION_CLOSED
 
 from apps.tools.adapters.attempts import Attempt
 from apps.tools.types import Transport, Upstream
@@ -36,6 +37,8 @@ def _cause(error: BaseException, attempt: Attempt) -> str:
         return f"it answered HTTP {attempt.status}."
     if isinstance(error, TimeoutError):
         return "it did not answer in time."
+    if isinstance(error, MCPError) and error.code == CONNECTION_CLOSED:
+        return "the connection ended before there was an answer."
     if isinstance(error, MCPError):
         return f"it answered: {error.message}"
     if isinstance(error, OctavoError | CannotConnect | ValueError):

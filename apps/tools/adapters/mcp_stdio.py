@@ -92,12 +92,24 @@ class Process:
         """Returns once it is gone; its keeper ends it as soon as the lifeline is closed."""
         if self._process.stdin is not None:
             self._process.stdin.close()
+        draining = asyncio.create_task(self._drain())  # asyncio waits for the end of its pipes
+        if not await self._gone():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await self._gone()
+        draining.cancel()
+
+    async def _gone(self) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
                 await self._process.wait()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
+        return self._process.returncode is not None
+
+    async def _drain(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None  # noqa: S101  spawned with pipes
+        while await stdout.read(64 * 1024):
+            pass
 
 
 class _Transport:
@@ -127,19 +139,19 @@ async def connect(upstream: Upstream) -> AsyncIterator[tuple[_Transport, Process
     folder = tempfile.mkdtemp(prefix="octavo-tool-")
     reading, lifeline = os.pipe()
     process: Process | None = None
+    listening: asyncio.Task[None] | None = None
     try:
         process = Process(await _spawn(command, upstream, folder, reading))
         listening = asyncio.create_task(process.listen(), name=f"{upstream.server}-stderr")
-        try:
-            yield _Transport(process), process
-        finally:
-            listening.cancel()
+        yield _Transport(process), process
     finally:
         os.close(reading)
         os.close(lifeline)  # from here on the keeper ends the server, even if nobody waits
         with anyio.CancelScope(shield=True):
             if process is not None:
                 await process.stop()
+            if listening is not None:
+                listening.cancel()
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 

@@ -7,7 +7,7 @@ from octavo.kernel import ids, io
 from octavo.kernel.errors import UpstreamFailed
 from octavo.kernel.scope import Scope
 
-_SECONDS = 45.0
+_SECONDS = 75.0
 
 
 def discover(*, scope: Scope, spec: ServerSpec) -> Discovery | None:
