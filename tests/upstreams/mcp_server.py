@@ -40,7 +40,10 @@ def schema(**properties: str) -> dict[str, Any]:
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
     "echo": {"description": "Says the text again.", "inputSchema": schema(text="string")},
-    "note": {"description": "Writes a line once for each key.", "inputSchema": schema(line="string")},
+    "note": {
+        "description": "Writes a line once for each key.",
+        "inputSchema": schema(line="string"),
+    },
     "count": {
         "description": "Counts to n, telling how far it is.",
         "inputSchema": schema(n="integer"),
@@ -175,7 +178,9 @@ async def mixed(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
             t.ResourceLink(type="resource_link", name="report", uri="file:///report.pdf"),
             t.EmbeddedResource(
                 type="resource",
-                resource=t.TextResourceContents(uri="note://1", text="inside", mime_type="text/plain"),
+                resource=t.TextResourceContents(
+                    uri="note://1", text="inside", mime_type="text/plain"
+                ),
             ),
             t.TextContent(type="text", text="nul \0 here"),
         ],
@@ -198,15 +203,22 @@ async def refuse(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
 
 
 TOOLS = {
-    **{"echo": echo, "note": note, "count": count, "hang": hang, "die": die, "spawn": spawn},
-    **{"about": about, "mixed": mixed, "flood": flood, "fail": fail, "refuse": refuse},
+    "echo": echo,
+    "note": note,
+    "count": count,
+    "hang": hang,
+    "die": die,
+    "spawn": spawn,
+    "about": about,
+    "mixed": mixed,
+    "flood": flood,
+    "fail": fail,
+    "refuse": refuse,
 }
 
 
 def server() -> Server[Any]:
-    return Server(
-        "upstream", version="1.2", on_list_tools=list_tools, on_call_tool=call_tool
-    )
+    return Server("upstream", version="1.2", on_list_tools=list_tools, on_call_tool=call_tool)
 
 
 async def over_stdio() -> None:

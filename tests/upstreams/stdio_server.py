@@ -44,7 +44,9 @@ def call(name: str, arguments: dict[str, Any]) -> str:
     if name == "spawn":
         return str(spawn())
     if name == "about":
-        return json.dumps({"pid": os.getpid(), "cwd": os.getcwd(), "env": dict(os.environ), "limits": limits()})
+        return json.dumps(
+            {"pid": os.getpid(), "cwd": os.getcwd(), "env": dict(os.environ), "limits": limits()}
+        )
     return str(arguments.get("text", ""))
 
 

@@ -95,7 +95,9 @@ class BulkApprovalSerializer(serializers.Serializer[reviewing.BulkApproval]):
 
 def _spec(body: dict[str, Any], before: ServerSpec) -> ServerSpec:
     """`before` with what the body says in its place."""
-    said = {name: body[name] for name in ("url", "command", "env", "enabled") if name in body}
+    said: dict[str, Any] = {
+        name: body[name] for name in ("url", "command", "env", "enabled") if name in body
+    }
     if "args" in body:
         said["args"] = tuple(body["args"])
     token = _token(body, before)

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView, idempotent
-from apps.api.rest.fields import ObjectField, StrictSerializer, TimeField
+from apps.api.rest.fields import ObjectField, StrictSerializer, TimeField, plain
 from apps.api.rest.paging import PageQuery, page
 from apps.api.rest.schema import listed
 from apps.tools import selectors
@@ -89,16 +89,16 @@ class ToolReviewSerializer(ToolSerializer):
     approved_by = serializers.CharField()
     approved_at = TimeField(allow_null=True)
 
-    def to_representation(self, review: ToolReview) -> dict[str, Any]:
-        drift = DriftSerializer(review).data if review.seen is not None else None
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        drift = DriftSerializer(instance).data if instance.seen is not None else None
         return {
-            **ToolSerializer(review.tool).data,
-            "upstream_name": review.upstream_name,
-            "annotations": self.fields["annotations"].to_representation(review.annotations),
-            "reason": review.reason,
+            **ToolSerializer(instance.tool).data,
+            "upstream_name": instance.upstream_name,
+            "annotations": plain(instance.annotations),
+            "reason": instance.reason,
             "drift": drift,
-            "approved_by": review.approved_by,
-            "approved_at": self.fields["approved_at"].to_representation(review.approved_at),
+            "approved_by": instance.approved_by,
+            "approved_at": plain(instance.approved_at),
         }
 
 

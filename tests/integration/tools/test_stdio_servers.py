@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,5 +190,3 @@ def test_a_cancelled_owner_leaves_no_process(plain: Any, tmp_path: Path) -> None
 
     asyncio.run(cancel_all())
     assert gone(*pids(tmp_path))
-
-
