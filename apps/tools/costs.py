@@ -23,6 +23,7 @@ _BELOW = (
     *("unevaluatedItems", "unevaluatedProperties"),
 )
 _BELOW_LISTS = ("prefixItems", "items")
+_NAMES = ("$anchor", "$dynamicAnchor", "$id")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
@@ -151,17 +152,17 @@ def _values(
 
 
 def _anchors(root: Any) -> dict[str, list[Any]]:
+    """Every object of the schema by the names that it can be referred to with."""
     found: dict[str, list[Any]] = {}
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, dict):
-            names = [node.get("$anchor"), node.get("$dynamicAnchor"), node.get("$id")]
-            for name in names:
-                if isinstance(name, str):
-                    found.setdefault(name.removeprefix("#"), []).append(node)
-        if isinstance(node, dict | list):
-            waiting.extend(node.values() if isinstance(node, dict) else node)
+        if not isinstance(node, dict | list):
+            continue
+        waiting.extend(node.values() if isinstance(node, dict) else node)
+        names = [node.get(key) for key in _NAMES] if isinstance(node, dict) else []
+        for name in (name for name in names if isinstance(name, str)):
+            found.setdefault(name.removeprefix("#"), []).append(node)
     return found
 
 

@@ -89,17 +89,11 @@ def listed() -> list[dict[str, Any]]:
     return found
 
 
-class Raw(t.ListToolsResult):
-    """A list that is sent exactly as it is written, however wrong it is."""
-
-    tools: list[Any]  # type: ignore[assignment]
-
-
 async def list_tools(
     context: ServerRequestContext[Any], params: t.PaginatedRequestParams | None
 ) -> t.ListToolsResult:
     leave("list")
-    return Raw(tools=listed())
+    return t.ListToolsResult.model_validate({"tools": listed()})
 
 
 async def call_tool(
@@ -217,8 +211,19 @@ TOOLS = {
 }
 
 
+def input_schema(name: str) -> dict[str, Any] | None:
+    found: dict[str, Any] = DEFINITIONS.get(name, {}).get("inputSchema")
+    return found
+
+
 def server() -> Server[Any]:
-    return Server("upstream", version="1.2", on_list_tools=list_tools, on_call_tool=call_tool)
+    return Server(
+        "upstream",
+        version="1.2",
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        get_tool_input_schema=input_schema,
+    )
 
 
 async def over_stdio() -> None:

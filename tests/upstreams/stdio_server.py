@@ -28,6 +28,9 @@ def answer(message: dict[str, Any]) -> dict[str, Any] | None:
             }
         case "tools/list":
             schema = {"type": "object"}
+            given = Path(sys.argv[1], "tools.json")
+            if given.exists():  # exactly as they are written there, however wrong
+                return {"tools": json.loads(given.read_text())}
             return {"tools": [{"name": name, "inputSchema": schema} for name in NAMES]}
         case "tools/call":
             text = call(message["params"]["name"], message["params"].get("arguments", {}))

@@ -7,12 +7,12 @@ arguments the server gets, in `_meta`, the call's idempotency key and trace cont
 import asyncio
 from typing import Any, cast
 
-import anyio
 from mcp.client import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CONNECTION_CLOSED,
     HEADER_MISMATCH,
+    METHOD_NOT_FOUND,
     PARSE_ERROR,
     CallToolRequest,
     CallToolRequestParams,
@@ -65,19 +65,13 @@ async def call_tool(prepared: PreparedToolCall, upstream: Upstream) -> ToolResul
 async def discover(upstream: Upstream) -> Discovery:
     """What the server says of itself now, over a connection of its own. Raises `UpstreamFailed`."""
     try:
-        with attempts.follow() as attempt:
-            async with mcp_connections.use_once(upstream) as connection:
-                client = await connection.client()
-                try:
-                    listed = await mcp_listing.list_raw(client)
-                except (MCPError, ValueError, anyio.ClosedResourceError) as error:
-                    words = explain(upstream, error, attempt, said=connection.last_words)
-                    raise CannotConnect(words) from error
-                return Discovery(
-                    protocol_version=client.protocol_version,
-                    software=_software(client),
-                    definitions=definitions.read_all(listed),
-                )
+        async with mcp_connections.use_once(upstream) as connection:
+            client = await connection.client()
+            return Discovery(
+                protocol_version=client.protocol_version,
+                software=_software(client),
+                definitions=definitions.read_all(await connection.list_raw()),
+            )
     except CannotConnect as error:
         raise UpstreamFailed(str(error), retryable=False) from error
 
@@ -94,7 +88,7 @@ async def _call(prepared: PreparedToolCall, upstream: Upstream, attempt: Attempt
             await connection.refresh()
             changed = _changed(prepared, connection)
             if changed:
-                return mcp_results.error_of(changed, prepared.tool, prepared.result_cap)
+                return mcp_results.error_of(changed, prepared.tool)
             answer = await _ask(prepared, connection, attempt)
             if answer is not None:
                 return answer
@@ -126,17 +120,17 @@ async def _ask(
     try:
         answer = await _send(client, prepared)
     except MCPError as error:
-        if attempt.status == 404 and error.message == "Session terminated":
+        if attempt.status == 404 and error.code != METHOD_NOT_FOUND:
             attempt.was_sent = False
             return None
         return _refused(prepared, connection, attempt, error)
     except ValidationError:
         words = "It answered with something that is not the result of a tool."
-        return mcp_results.error_of(words, prepared.tool, prepared.result_cap)
+        return mcp_results.error_of(words, prepared.tool)
     if isinstance(answer, InputRequiredResult):
         words = "It asks for more input, which Octavo cannot give it. Try another way."
-        return mcp_results.error_of(words, prepared.tool, prepared.result_cap)
-    return mcp_results.result_of(answer, prepared.tool, prepared.result_cap)
+        return mcp_results.error_of(words, prepared.tool)
+    return mcp_results.result_of(answer, prepared.tool)
 
 
 async def _send(client: Client, prepared: PreparedToolCall) -> _Answer:
@@ -190,7 +184,7 @@ def _refused(
         raise ToolUnavailable(words, was_sent=True)
     if attempt.status >= 400 and error.message == "Server returned an error response":
         raise ToolUnavailable(words, was_sent=attempt.status >= 500)
-    return mcp_results.error_of(error.message, prepared.tool, prepared.result_cap)
+    return mcp_results.error_of(error.message, prepared.tool)
 
 
 def _is_lost(connection: Connection, error: MCPError) -> bool:

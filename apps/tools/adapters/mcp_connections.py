@@ -7,8 +7,9 @@ it is told to, when the other end is gone, and when nobody has used it for a whi
 import asyncio
 import atexit
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from mcp.client import Client
@@ -86,31 +87,39 @@ class Connection:
 
     async def refresh(self) -> None:
         """Read the definitions again, unless that was just done. Raises `CannotConnect`."""
-        client = await self.client()
         async with self._listing:
-            if time.monotonic() - self._listed_at < _FRESH_SECONDS and self._listed_at:
+            if self._listed_at and time.monotonic() - self._listed_at < _FRESH_SECONDS:
                 return
-            with attempts.follow() as attempt:
-                try:
-                    listed = await mcp_listing.list_raw(client)
-                except Exception as error:
-                    raise CannotConnect(explain(self.upstream, error, attempt)) from error
+            listed = await self.list_raw()
             self.hashes = {raw["name"]: definitions.hash_of(raw) for raw in reversed(listed)}
             self._listed_at = time.monotonic()
+
+    async def list_raw(self) -> Sequence[Mapping[str, Any]]:
+        """Every tool as the server writes it now. Raises `CannotConnect`."""
+        client = await self.client()
+        with attempts.follow() as attempt:
+            try:
+                return await mcp_listing.list_raw(client)
+            except Exception as error:
+                words = explain(self.upstream, error, attempt, said=self.last_words)
+                raise CannotConnect(words) from error
 
     async def _live(self) -> None:
         with attempts.follow() as attempt:
             try:
-                async with AsyncExitStack() as stack:
-                    async with asyncio.timeout(_CONNECT_SECONDS):
-                        client = await self._open(stack)
-                    self._ready.set_result(client)
-                    await self._until_unused()
+                await self._connect_and_stay()
             except Exception as error:  # noqa: BLE001  the SDK raises many kinds, and groups of them
                 self._fail(explain(self.upstream, error, attempt, said=self.last_words))
             finally:
                 self.end()
                 self._fail(f"The connection to tool server {self.upstream.server!r} was closed.")
+
+    async def _connect_and_stay(self) -> None:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                client = await self._open(stack)
+            self._ready.set_result(client)
+            await self._until_unused()
 
     def _fail(self, words: str) -> None:
         if not self._ready.done():

@@ -14,29 +14,23 @@ _MOST_STRUCTURED = 256 * 1024  # bytes of JSON kept beside the text
 _MOST_DEPTH = 48
 
 
-def result_of(answer: mcp.CallToolResult, tool: ToolView, cap: int) -> ToolResult:
+def result_of(answer: mcp.CallToolResult, tool: ToolView) -> ToolResult:
     """Texts joined; what is no text is described by its kind, size and type."""
     structured, note = _structured(answer.structured_content)
     text = "\n".join(filter(None, (*map(_block, answer.content), note)))
     if not text and structured is not None:
         text = json.dumps(structured, ensure_ascii=False)
     return ToolResult(
-        text=cut(_clean(text), cap),
+        text=_clean(text),
         structured=structured,
         is_error=answer.is_error,
         trust=tool.trust,
     )
 
 
-def error_of(words: str, tool: ToolView, cap: int) -> ToolResult:
+def error_of(words: str, tool: ToolView) -> ToolResult:
     """The upstream's own words about what went wrong."""
-    return ToolResult(text=cut(_clean(words), cap), is_error=True, trust=tool.trust)
-
-
-def cut(text: str, cap: int) -> str:
-    if len(text) <= cap:
-        return text
-    return f"{text[:cap]}\n[cut: {len(text) - cap} more characters; ask for less]"
+    return ToolResult(text=_clean(words), is_error=True, trust=tool.trust)
 
 
 def _block(block: mcp.ContentBlock) -> str:

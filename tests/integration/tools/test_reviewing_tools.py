@@ -1,5 +1,7 @@
 """Only what a person has approved, exactly as it was approved, is offered and called."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,31 +124,38 @@ def test_a_withdrawn_tool_stays_withdrawn(add: Any, api: Any, call: Any, modern:
     assert api.post("tools/lab__echo/approve-definition").body["state"] == "approved"
 
 
+MALFORMED: list[Any] = [
+    {"name": "no_schema"},
+    {"name": "empty", "inputSchema": {}},
+    {"name": "odd_rest", "description": 7, "annotations": [], "outputSchema": [], "icons": 3},
+    {"name": "text", "inputSchema": "none"},
+    {"name": "string", "inputSchema": {"type": "string"}},
+    {"name": "typo", "inputSchema": {"properties": {"a": {"type": "strin"}}}},
+    {"name": "loop", "inputSchema": {"allOf": [{"$ref": "#"}]}},
+    {"name": "hidden", "description": "fine\u200b, honestly"},
+    {"name": "nul", "description": "a\0b"},
+    {"name": "huge", "inputSchema": {"maximum": 10**40}},
+    {"name": "", "inputSchema": {}},
+    {"name": "in\u200bvisible"},
+    {"inputSchema": {}},
+    "no tool at all",
+    None,
+]
+
+
 def test_malformed_tools_hide_nothing_and_cannot_be_approved(
-    add: Any, api: Any, scope: Any, modern: Any
+    add: Any, api: Any, scope: Any, plain: Any, tmp_path: Path
 ) -> None:
-    modern.show(
-        echo={"inputSchema": {}},
-        note={"inputSchema": "none"},
-        count={"inputSchema": {"type": "string"}},
-        hang={"inputSchema": {"type": "object", "properties": {"a": {"type": "strin"}}}},
-        die={"description": 7, "annotations": [], "outputSchema": []},
-        spawn={"inputSchema": {"allOf": [{"$ref": "#"}]}},
-        about={"description": "fine\u200b, honestly"},
-        mixed={"inputSchema": None},
-        flood={"description": "a\u0000b"},
-        fail={"name": ""},
-        refuse={"inputSchema": {"type": "object", "maximum": 10**40}},
-    )
-    body = add("lab", transport="http", url=modern.url)
+    (tmp_path / "tools.json").write_text(json.dumps(MALFORMED))
+    body = add("lab", **plain())
     assert body["tools"]["quarantined"] == 7
-    assert granted(scope) == ["lab__die", "lab__echo", "lab__mixed"]
+    assert granted(scope) == ["lab__empty", "lab__no_schema", "lab__odd_rest"]
     reasons = {t["name"]: api.get(f"tools/{t['name']}").body["reason"] for t in tools(api)}
-    assert "not an object" in reasons["lab__note"]
-    assert "strin" in reasons["lab__hang"]
-    assert "itself" in reasons["lab__spawn"]
-    assert "U+200B" in reasons["lab__about"]
-    refused = api.post("tools/lab__note/approve-definition")
+    assert "not an object" in reasons["lab__text"]
+    assert "strin" in reasons["lab__typo"]
+    assert "itself" in reasons["lab__loop"]
+    assert "U+200B" in reasons["lab__hidden"]
+    refused = api.post("tools/lab__text/approve-definition")
     assert refused.status == 409
     assert "cannot be approved" in refused.body["detail"]
 
