@@ -18,7 +18,8 @@ def merge(server: ToolServer, shown: Sequence[Definition]) -> dict[str, list[str
 
     Returns the names of those that are new, changed, missing or back.
     """
-    rows = {row.upstream_name: row for row in Tool.objects.filter(server=server)}
+    kept = Tool.objects.select_for_update().filter(server=server)
+    rows = {row.upstream_name: row for row in kept}
     news: dict[str, list[str]] = {"new": [], "changed": [], "missing": [], "back": []}
     names = _names(server.name, rows.values(), shown)
     for definition in shown:

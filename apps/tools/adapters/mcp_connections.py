@@ -8,7 +8,7 @@ import asyncio
 import atexit
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -220,4 +220,6 @@ async def close() -> None:
 def _close_at_exit() -> None:
     for loop in list(_tables):
         if loop.is_running():
-            asyncio.run_coroutine_threadsafe(close(), loop).result(timeout=2 * _CLOSE_SECONDS)
+            closing = asyncio.run_coroutine_threadsafe(close(), loop)
+            with suppress(TimeoutError):
+                closing.result(timeout=2 * _CLOSE_SECONDS)

@@ -60,7 +60,7 @@ class _Guarded(httpx2.AsyncBaseTransport):
                     for name, value in request.headers.multi_items()
                     if name.lower() not in _CONNECTION
                 ],
-                data=await request.aread(),
+                data=await request.aread() or None,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, InvalidInput, OSError, ValueError) as error:
