@@ -51,7 +51,9 @@ async def http_get(context: ToolContext, arguments: Mapping[str, Any]) -> ToolRe
         raise _unavailable(arguments["url"], "no answer in time", was_sent=True) from None
     except aiohttp.ClientConnectorError as error:
         raise _unavailable(arguments["url"], str(error), was_sent=False) from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except ValueError as error:  # an address that is none, once it is looked at closely
+        raise InvalidInput(f"{arguments['url']!r} cannot be fetched: {error}.") from None
+    except (aiohttp.ClientError, OSError) as error:
         raise _unavailable(arguments["url"], str(error), was_sent=True) from None
 
 
@@ -116,4 +118,4 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 def _unavailable(url: str, cause: str, *, was_sent: bool) -> ToolUnavailable:
     host = urlsplit(url).netloc.rpartition("@")[2]
-    return ToolUnavailable(f"{host} cannot be read: {cause}.", was_sent=was_sent)
+    return ToolUnavailable(f"{host} cannot be read: {cause.rstrip('.')}.", was_sent=was_sent)

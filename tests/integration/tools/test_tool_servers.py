@@ -80,19 +80,13 @@ def test_a_server_that_cannot_be_reached_is_kept_only_when_disabled(api: Any) ->
 
 
 def test_what_is_no_mcp_server_is_refused(api: Any, modern: Any) -> None:
-    for path in ("broken", "nowhere"):
-        url = f"http://127.0.0.1:{modern.port}/{path}"
-        answer = api.post("tool-servers", WEB | {"url": url})
-        assert answer.status in {201, 502}
-        assert (answer.status == 502) == (path == "broken")
-        if answer.status == 502:
-            assert "HTTP 500" in answer.body["detail"]
+    answer = api.post("tool-servers", WEB | {"url": f"http://127.0.0.1:{modern.port}/broken"})
+    assert answer.status == 502
+    assert "HTTP 500" in answer.problem()["detail"]
 
 
 def test_secrets_are_sealed_and_not_shown(api: Any, plain: Any) -> None:
     from django.db import connection
-
-    from apps.governance.models import AuditEntry
 
     made = api.post("tool-servers", {"name": "lab", **plain(TOKEN="hush-hush"), "enabled": False})
     assert made.body["env"] == ["TOKEN"]
@@ -101,9 +95,11 @@ def test_secrets_are_sealed_and_not_shown(api: Any, plain: Any) -> None:
     shown = [made.body, web.body, api.get("tool-servers").body, api.get("tool-servers/lab").body]
     assert "hush-hush" not in str(shown)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_jsonb(s)::text FROM tool_server s")
-        assert "hush-hush" not in str(cursor.fetchall())
-    assert "hush-hush" not in str(list(AuditEntry.objects.values()))
+        for table in ("tool_server", "audit_entry"):
+            cursor.execute(f"SELECT to_jsonb(t)::text FROM {table} t")
+            rows = cursor.fetchall()
+            assert rows
+            assert "hush-hush" not in str(rows)
 
 
 def test_a_name_that_looks_like_another_is_refused(api: Any) -> None:
