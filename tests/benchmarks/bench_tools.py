@@ -20,7 +20,7 @@ import pytest
 from tests.integration.tools.conftest import HttpUpstream
 
 ROOT = Path(__file__).resolve().parents[2]
-ROUNDS, CALLS = 6, 100
+ROUNDS, CALLS = 4, 50
 
 pytestmark = pytest.mark.benchmark
 
