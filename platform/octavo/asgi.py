@@ -24,6 +24,7 @@ from apps.api.openai import application as openai  # noqa: E402
 from apps.api.problems import of_error  # noqa: E402
 from apps.inference.services import connections as model_connections  # noqa: E402
 from apps.orchestration.services import upkeep, watching  # noqa: E402
+from apps.tools.services import connections as tool_connections  # noqa: E402
 from octavo.kernel import io  # noqa: E402
 from octavo.kernel.errors import TooLarge  # noqa: E402
 from octavo.static_files import StaticFiles  # noqa: E402
@@ -62,6 +63,7 @@ async def _lifespan(receive: Any, send: Any) -> None:
             _wake.set()
             await watching.close()
             await model_connections.close()
+            await tool_connections.close()
             await asyncio.to_thread(_close_pools)
             await send({"type": "lifespan.shutdown.complete"})
             return
