@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from apps.inference.adapters import health
+from apps.inference.adapters import health, probes
 from apps.inference.types import ProviderHealth
 from apps.model_registry import selectors as registry
 from apps.model_registry.types import ProviderView
@@ -11,6 +11,7 @@ from octavo.kernel import io
 from octavo.kernel.scope import Scope
 
 _SECONDS = 3.0
+_OLLAMA = "http://127.0.0.1:11434"
 
 
 def check_provider(*, scope: Scope, name: str) -> ProviderHealth:
@@ -36,3 +37,9 @@ def check_providers(*, providers: Sequence[ProviderView]) -> list[ProviderHealth
         return list(await asyncio.gather(*looks))
 
     return io.call(look(), timeout=3 * _SECONDS)
+
+
+def find_ollama_models(*, url: str = _OLLAMA) -> list[str]:
+    """The chat models of an Ollama on this machine; empty where there is none."""
+    probe = probes.list_ollama_models(url=url, timeout=_SECONDS)
+    return [model.name for model in io.call(probe, timeout=2 * _SECONDS)]
