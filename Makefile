@@ -1,13 +1,14 @@
 # The few commands a newcomer needs. `make up` is enough to start.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up test test-vllm bench lint types contracts clean install-up install-dev install-vllm python
+.PHONY: help up env test test-vllm bench lint types contracts clean install-up install-dev install-vllm python
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml requirements.lock
 
 help:
 	@echo "make up          start everything on this machine"
+	@echo "make env         make the secrets that docker-compose.yml needs, in .env"
 	@echo "make test        run every test that needs no GPU"
 	@echo "make test-vllm   serve the built-in model with vLLM on the CPU, and run through it (3.5 GB)"
 	@echo "make lint        ruff: rules and format"
@@ -18,6 +19,9 @@ help:
 
 up: install-up
 	@exec .venv/bin/python manage.py up
+
+env:
+	@docker/make-env
 
 # The tests share one copy of the built-in models; without it those that need a model are skipped.
 MODELS := $(if $(OCTAVO_MODELS_DIR),$(OCTAVO_MODELS_DIR),$(HOME)/.cache/octavo/models)

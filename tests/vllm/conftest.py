@@ -30,6 +30,7 @@ _START_SECONDS = 600.0  # a minute on two idle cores
 ON_CPU = {
     "VLLM_CPU_KVCACHE_SPACE": "2",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_WAIT_POLICY": "passive",  # threads that spin starve each other on a busy machine
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
 }
