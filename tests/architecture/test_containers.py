@@ -16,7 +16,8 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PLAN: dict[str, Any] = yaml.safe_load(COMPOSE)
 SERVICES: dict[str, Any] = PLAN["services"]
-OURS = {name for name, service in SERVICES.items() if "build" in service}
+IMAGE = "octavo:local"
+OURS = {name for name, service in SERVICES.items() if service["image"] == IMAGE}
 VARIABLE = re.compile(r"\$\{([A-Z_]+)([^}]*)\}")
 SECRET = re.compile(r"PASSWORD|SECRET|_KEYS?$|TOKEN")
 PINNED = re.compile(r"[\w./-]+:[\w.-]*\d[\w.-]*")
@@ -72,8 +73,13 @@ def test_make_env_makes_every_secret_that_is_required() -> None:
     assert required <= made <= documented()
 
 
+def test_our_image_is_built_once_and_never_pulled() -> None:
+    assert {name for name, service in SERVICES.items() if "build" in service} == {"web"}
+    assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
+
+
 def test_images_are_pinned_by_tag() -> None:
-    pulled = [s["image"] for s in SERVICES.values() if "build" not in s]
+    pulled = [SERVICES[name]["image"] for name in SERVICES.keys() - OURS]
     pulled += re.findall(r"^FROM (\S+:\S+)", DOCKERFILE, re.MULTILINE)
     assert len(pulled) >= 4
     assert [image for image in pulled if not PINNED.fullmatch(image)] == []
