@@ -56,7 +56,7 @@ def test_five_containers_and_a_sixth_for_a_gpu() -> None:
 def test_every_setting_in_the_compose_file_is_documented() -> None:
     used = {name for name, _ in VARIABLE.findall(COMPOSE)}
     used |= {name for service in SERVICES.values() for name in environment(service)}
-    of_images = {"POSTGRES_DB", "REDISCLI_AUTH"}
+    of_images = {"POSTGRES_DB", "PGPASSWORD", "REDISCLI_AUTH"}
     assert used - documented() - of_images == set()
 
 

@@ -24,6 +24,7 @@ PYTHON = os.environ.get("OCTAVO_VLLM_PYTHON", "")
 GGUF = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "smollm2-135m-instruct"
 CONTEXT_WINDOW = 4096
+LONGEST_ANSWER = 48  # tokens: a small model does not know when to stop, and a busy machine is slow
 _CONVERT_SECONDS = 300.0
 _START_SECONDS = 600.0  # a minute on two idle cores
 
@@ -90,6 +91,7 @@ def _command(weights: Path, port: int) -> tuple[str, ...]:
     return (
         *(PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", str(weights)),
         *("--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port)),
+        *("--override-generation-config", f'{{"max_new_tokens": {LONGEST_ANSWER}}}'),
         *("--dtype", "bfloat16", "--enforce-eager", "--max-model-len", str(CONTEXT_WINDOW)),
     )
 
