@@ -1,20 +1,36 @@
 """Tools for tests only: what they do outside is a line in a file, which no crash takes back."""
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.apps import AppConfig
 from django.db import connection
 
-from apps.tools.types import BuiltinTool, Effect, Risk, ToolContext, ToolResult, Trust
+from apps.governance.types import Action, Resource, ResourceKind
+from apps.tools.types import (
+    BuiltinTool,
+    Effect,
+    Risk,
+    ToolContext,
+    ToolResult,
+    ToolUnavailable,
+    Trust,
+)
 
 FOLDER = "OCTAVO_TEST_TOOLBOX"
 _SCHEMA = {
     "type": "object",
-    "properties": {"n": {"type": "integer"}, "seconds": {"type": "number"}},
+    "properties": {
+        "n": {"type": "integer"},
+        "seconds": {"type": "number"},
+        "mood": {"type": "string"},
+    },
     "required": ["n"],
     "additionalProperties": False,
 }
@@ -71,7 +87,36 @@ def send(context: ToolContext, arguments: Mapping[str, Any]) -> ToolResult:
     return ToolResult(text=f"sent {arguments['n']}", trust=Trust.TRUSTED)
 
 
-def _tool(name: str, handler: Any, risk: Risk, effect: Effect, egress: bool) -> BuiltinTool:
+async def reach(context: ToolContext, arguments: Mapping[str, Any]) -> ToolResult:
+    """A tool at the other end of a network: `mood` says how the call goes."""
+    mood = arguments.get("mood", "answers")
+    if mood == "away":
+        raise ToolUnavailable("The far end refused the connection.", was_sent=False)
+    leave("reach", context)
+    if mood == "breaks off":
+        raise ToolUnavailable("The connection broke off.", was_sent=True)
+    if context.on_progress:
+        context.on_progress(1, 2, "half way")
+    await asyncio.sleep(arguments.get("seconds", 0))
+    leave("reached", context)
+    return ToolResult(text=f"reached {arguments['n']}", trust=Trust.TRUSTED)
+
+
+def note(context: ToolContext, arguments: Mapping[str, Any]) -> ToolResult:
+    leave("approved" if context.approved else "note", context)
+    return ToolResult(text="noted", trust=Trust.TRUSTED)
+
+
+def touch_notes(
+    context: ToolContext, arguments: Mapping[str, Any]
+) -> tuple[tuple[Action, Resource], ...]:
+    space = Resource(kind=ResourceKind.SPACE, id=UUID(int=1), name="notes")
+    return ((Action.CONTEXT_WRITE, space),)
+
+
+def _tool(
+    name: str, handler: Any, risk: Risk, effect: Effect, egress: bool, **more: Any
+) -> BuiltinTool:
     return BuiltinTool(
         name=name,
         description=f"Test tool {name}.",
@@ -80,7 +125,13 @@ def _tool(name: str, handler: Any, risk: Risk, effect: Effect, egress: bool) -> 
         risk=risk,
         egress=egress,
         effect=effect,
+        **more,
     )
+
+
+def _remote(name: str, effect: Effect) -> BuiltinTool:
+    more: dict[str, Any] = {"send": reach, "timeout": timedelta(seconds=5)}
+    return _tool(name, None, Risk.WRITE, effect, egress=False, **more)
 
 
 TOOLS = (
@@ -91,6 +142,10 @@ TOOLS = (
     _tool("box_send", send, Risk.WRITE, Effect.UNSAFE, egress=False),
     _tool("box_mail", send, Risk.WRITE, Effect.KEYED, egress=True),
     _tool("box_launch", send, Risk.IRREVERSIBLE, Effect.KEYED, egress=False),
+    _tool("box_note", note, Risk.WRITE, Effect.KEYED, egress=False, touches=touch_notes),
+    _remote("box_far_read", Effect.PURE),
+    _remote("box_far_keyed", Effect.KEYED),
+    _remote("box_far_send", Effect.UNSAFE),
 )
 
 

@@ -26,7 +26,7 @@ def start_threads(sender: Any, **_: Any) -> None:
     """Every worker relays; one that takes runs also keeps them."""
     _start("octavo-relay", relay.run, app, _stop, _wake.set)
     if RUNS_QUEUE in sender.app.amqp.queues.consume_from:
-        _start("octavo-heartbeat", schedules.beat, _stop, _wake)
+        _start("octavo-heartbeat", upkeep.keep_leases, _stop, _wake)
         _start("octavo-schedules", schedules.run, schedules.of_runs(), _stop)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, InterfaceError, connections
 
 from apps.accounts import services as accounts
-from apps.context.services import ingestion
+from apps.context.services import ingestion, writing
 from apps.governance.services import approvals, budgets
 from apps.orchestration.services import upkeep
 from octavo.kernel import idempotency
@@ -40,6 +40,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),
+        Duty(name="expired entries", perform=writing.forget_expired, every_seconds=60),
         Duty(name="spent keys", perform=idempotency.prune, every_seconds=_DAY),
         Duty(name="spent sign-ins", perform=accounts.prune, every_seconds=_DAY),
     )
@@ -54,17 +55,6 @@ def run(duties: Sequence[Duty], stop: threading.Event) -> None:
                 _perform(duty)
                 due[index] = time.monotonic() + duty.every_seconds
         stop.wait(max(0.0, min(due.values()) - time.monotonic()))
-
-
-def beat(stop: threading.Event, wake: threading.Event) -> None:
-    """Renew the leases at their pace, and at once when `wake` is set."""
-    duty = Duty(
-        name="heartbeat", perform=upkeep.heartbeat, every_seconds=upkeep.heartbeat_seconds()
-    )
-    while not stop.is_set():
-        _perform(duty)
-        wake.wait(duty.every_seconds)
-        wake.clear()
 
 
 def _perform(duty: Duty) -> None:

@@ -1,7 +1,7 @@
 """Rows as the values that cross layers; rows themselves never do."""
 
-from apps.accounts.models import ApiKey, Project, Service, User
-from apps.accounts.types import KeyView, ProjectView
+from apps.accounts.models import ApiKey, Membership, Project, Service, User
+from apps.accounts.types import KeyView, MemberView, ProjectView, Role
 from octavo.kernel.scope import Principal, PrincipalKind, Scope
 
 
@@ -40,6 +40,23 @@ def project_of(row: Project) -> ProjectView:
         name=row.name,
         team_id=row.team_id,
         organisation_id=row.team.organisation_id,
+    )
+
+
+def member_of(row: Membership) -> MemberView:
+    """`row` was fetched with its user and its service."""
+    user, service = row.user, row.service
+    if user is not None:
+        principal = principal_of_user(user)
+    else:
+        assert service is not None  # noqa: S101  a constraint: one of the two
+        principal = principal_of_service(service)
+    return MemberView(
+        principal=principal,
+        role=Role(row.role),
+        is_active=user.is_active if user is not None else True,
+        last_seen_at=user.last_login if user is not None else None,
+        joined_at=row.created_at,
     )
 
 

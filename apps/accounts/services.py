@@ -9,13 +9,12 @@ from uuid import UUID
 
 from django.contrib import auth
 from django.contrib.sessions.backends.db import SessionStore
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from apps.accounts.attempts import count_attempt, forget_attempts
+from apps.accounts.checks import checked_email, checked_name
 from apps.accounts.credentials import (
     KEY_PREFIX,
     KnownKeys,
@@ -25,6 +24,7 @@ from apps.accounts.credentials import (
     new_link_token,
     shown_part,
 )
+from apps.accounts.members import audit_member, managed_member, refuse_last_admin
 from apps.accounts.models import (
     ApiKey,
     LoginLink,
@@ -54,6 +54,7 @@ from octavo.kernel.scope import SYSTEM, Principal, PrincipalKind, Scope
 DEFAULT = "default"
 DEFAULT_ADMIN = "admin@localhost"
 LINK_LIFE = timedelta(minutes=15)
+INVITATION_LIFE = timedelta(days=3)
 _SELDOM = timedelta(minutes=1)
 
 # Agents belong to a layer above, which says itself what a deleted one may do.
@@ -74,7 +75,7 @@ def bootstrap_installation(
     password they sign in by link. A known address keeps its password. `api_key` is a secret of the
     operator's own choice; without one, the first key of all is made up and returned once.
     """
-    email = _checked_email(admin_email) if admin_email.strip() else ""
+    email = checked_email(admin_email) if admin_email.strip() else ""
     if api_key:
         check_given_secret(api_key)
     project = _ensure_project()
@@ -93,7 +94,7 @@ def bootstrap_installation(
 def create_service(*, scope: Scope, name: str, role: Role) -> Principal:
     """A program's own identity in the project. Needs `member.manage`. `Conflict`: name taken."""
     decisions.check(scope=scope, action=Action.MEMBER_MANAGE, resource=Resource.project_of(scope))
-    name = _checked_name(name)
+    name = checked_name(name)
     with transaction.atomic():
         row, created = Service.objects.get_or_create(project_id=scope.project_id, name=name)
         if not created:
@@ -109,6 +110,54 @@ def create_service(*, scope: Scope, name: str, role: Role) -> Principal:
             payload={"name": name, "role": role},
         )
     return principal
+
+
+def invite_member(*, scope: Scope, email: str, role: Role) -> str:
+    """The path of a link that signs this person in once, within three days, as a member.
+
+    Needs `member.manage`. Somebody who is a member already keeps their role and gets no link: only
+    they, or the terminal, sign them in.
+    """
+    decisions.check(scope=scope, action=Action.MEMBER_MANAGE, resource=Resource.project_of(scope))
+    email = checked_email(email)
+    with transaction.atomic():
+        user, created = User.objects.get_or_create(email=email)
+        if created:
+            user.set_unusable_password()
+            user.save(update_fields=["password"])
+        elif user.last_login is not None or not user.is_active:
+            raise Conflict(
+                f"{email} has an account already, so no link can sign in as them. They sign in "
+                "themselves; add them by the terminal."
+            )
+        Membership.objects.update_or_create(
+            project_id=scope.project_id, user=user, defaults={"role": role.value}
+        )
+        token = _new_link(user, life=INVITATION_LIFE)
+        audit.record(
+            scope=scope,
+            action="member.invite",
+            target=principal_of_user(user).public_id,
+            payload={"email": email, "role": role},
+        )
+    return f"/login/{token}"
+
+
+def set_role(*, scope: Scope, member_id: UUID, role: Role) -> None:
+    """Give a person or service of the project another role. Needs `member.manage`."""
+    with managed_member(scope, member_id) as row:
+        if role is not Role.ADMIN:
+            refuse_last_admin(scope, row)
+        Membership.objects.filter(id=row.id).update(role=role.value)
+        audit_member(scope, row, "member.role", role=role)
+
+
+def remove_member(*, scope: Scope, member_id: UUID) -> None:
+    """End a membership: within 5 s every key and session of theirs is nobody's here."""
+    with managed_member(scope, member_id) as row:
+        refuse_last_admin(scope, row)
+        row.delete()
+        audit_member(scope, row, "member.remove")
 
 
 def issue_key(
@@ -133,7 +182,7 @@ def issue_key(
             "expires_at is in the past. Give a later time, or none.",
             errors=[{"path": "/expires_at", "detail": "must be in the future"}],
         )
-    name = _checked_name(name)
+    name = checked_name(name)
     with transaction.atomic():
         return _create_key(
             scope=scope,
@@ -217,11 +266,8 @@ def issue_login_link(*, email: str) -> str:
     user = User.objects.filter(email=email.strip().lower(), is_active=True).first()
     if user is None:
         raise NotFound(f"Nobody active has the address {email!r}.")
-    token = new_link_token()
     with transaction.atomic():
-        LoginLink.objects.create(
-            user=user, token_hash=hash_secret(token), expires_at=Now() + LINK_LIFE
-        )
+        token = _new_link(user, life=LINK_LIFE)
         _audit_sign_in(user, actor=SYSTEM, action="login_link.issue")
     return f"/login/{token}"
 
@@ -234,8 +280,8 @@ def redeem_login_link(*, token: str) -> UUID:
         link = links.select_related("user").first() if used else None
         if link is None or not link.user.is_active:
             raise Unauthenticated(
-                "This login link is unknown, was used, or is older than 15 minutes. "
-                "Make a new one with `python manage.py bootstrap`."
+                "This login link is unknown, was used, or has expired. Make a new one with "
+                "`python manage.py bootstrap`, or ask for a new invitation."
             )
         _audit_sign_in(link.user, actor=principal_of_user(link.user), action="login_link.redeem")
     return link.user.id
@@ -245,6 +291,12 @@ def prune() -> int:
     """Forget login links and browser sessions that have expired. How many links there were."""
     SessionStore.clear_expired()
     return LoginLink.objects.filter(expires_at__lt=Now()).delete()[0]
+
+
+def _new_link(user: User, *, life: timedelta) -> str:
+    token = new_link_token()
+    LoginLink.objects.create(user=user, token_hash=hash_secret(token), expires_at=Now() + life)
+    return token
 
 
 def _ensure_project() -> Project:
@@ -440,24 +492,3 @@ def _audit_sign_in(user: User, *, actor: Principal, action: str, **said: str) ->
         target=principal_of_user(user).public_id,
         payload={"email": user.email, **said},
     )
-
-
-def _checked_email(email: str) -> str:
-    email = email.strip().lower()
-    try:
-        validate_email(email)
-    except ValidationError:
-        raise InvalidInput(
-            f"{email!r} is not an e-mail address. Correct OCTAVO_ADMIN_EMAIL."
-        ) from None
-    return email
-
-
-def _checked_name(name: str) -> str:
-    name = name.strip()
-    if not name or len(name) > 200:
-        raise InvalidInput(
-            "A name has 1 to 200 characters.",
-            errors=[{"path": "/name", "detail": "must have 1 to 200 characters"}],
-        )
-    return name

@@ -26,6 +26,17 @@ class ProjectView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberView:
+    """A person or a service in a project. `is_active` is False for a person who was shut out."""
+
+    principal: Principal
+    role: Role
+    is_active: bool
+    last_seen_at: datetime | None
+    joined_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyView:
     """An API key without its secret."""
 

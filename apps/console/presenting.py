@@ -30,7 +30,7 @@ class RunLine:
 
     public_id: str
     agent: str
-    version: int
+    version: int | None
     question: str
     status: str
     tone: str
@@ -64,7 +64,7 @@ def run_line(run: RunView) -> RunLine:
     end = run.finished_at or clock.now()
     return RunLine(
         public_id=ids.encode(ids.Kind.RUN, run.id),
-        agent=run.agent,
+        agent=run.agent or run.tool,
         version=run.version,
         question=question_of(run.input),
         status=str(run.status),

@@ -32,6 +32,7 @@ VOCABULARY: Mapping[str, FactKind] = {
     "tainted": FactKind(default=False),
     "approved": FactKind(default=False),
     "access": FactKind(default="", values=frozenset({"", "read", "write"})),
+    "autonomous": FactKind(default=False, from_provider=True),
 }
 DEFAULTS: Mapping[str, Fact] = {name: kind.default for name, kind in VOCABULARY.items()}
 
@@ -107,7 +108,9 @@ def merge(*, claimed: Mapping[str, Fact], known: Mapping[str, Fact]) -> dict[str
 
 def _ask(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:
     provider = _providers.get(scope.principal.kind)
-    return provider.ask(scope=scope, action=action, resource=resource) if provider else {}
+    told = provider.ask(scope=scope, action=action, resource=resource) if provider else {}
+    is_agent = scope.principal.kind is PrincipalKind.AGENT
+    return {**told, "autonomous": is_agent or scope.is_autonomous}
 
 
 def _check(name: str, value: Fact) -> None:

@@ -10,6 +10,7 @@ from apps.governance.services import decisions
 from apps.governance.types import Action, Resource
 from apps.model_registry.defaults import model_defaults
 from apps.model_registry.models import Model, Provider, Route, RouteTarget
+from apps.model_registry.routing import known_routes
 from apps.model_registry.selectors import provider_row
 from apps.model_registry.types import ModelKind, Price, ProviderKind, Tier
 from octavo.kernel import audit
@@ -133,3 +134,4 @@ def changes(before: Model | None, after: Model, columns: Sequence[str]) -> dict[
 
 def record(scope: Scope, action: str, target: str, **payload: object) -> None:
     audit.record(scope=scope, action=action, target=target, payload=payload)
+    transaction.on_commit(known_routes.forget)

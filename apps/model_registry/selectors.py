@@ -12,6 +12,7 @@ from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.model_registry.defaults import BASE_URLS
 from apps.model_registry.models import Model, Provider, Route, RouteTarget
+from apps.model_registry.routing import known_routes
 from apps.model_registry.types import (
     ModelKind,
     ModelView,
@@ -45,6 +46,28 @@ def route_row(*, scope: Scope, name: str) -> Route:
     if row is None:
         raise NotFound(f"There is no route {name!r} in this project. {_known_routes(scope)}")
     return row
+
+
+def get_callable_route(*, scope: Scope, name: str) -> tuple[RouteView, tuple[str, ...]]:
+    """`get_route` with the credential of each target, for a layer that calls it again and again.
+
+    A change that another process made is seen within two seconds.
+    """
+    known = known_routes.find(scope.project_id, name)
+    if known is None:
+        changes = known_routes.changes
+        view = get_route(scope=scope, name=name)
+        credentials = get_credentials(provider_ids=[t.provider_id for t in view.targets])
+        known = (view, credentials)
+        known_routes.remember(scope.project_id, name, known, changes=changes)
+    return known
+
+
+def list_callable_routes(*, scope: Scope) -> list[RouteView]:
+    """By name, those that policy lets the caller call."""
+    allowed = decisions.allowed_ids(scope=scope, action=Action.MODEL_CALL, kind=ResourceKind.ROUTE)
+    rows = Route.objects.filter(id__in=allowed, project_id=scope.project_id).order_by("name")
+    return [route_view(row) for row in rows.prefetch_related(_TARGETS)]
 
 
 def get_visible_route(*, scope: Scope, name: str) -> RouteView:
@@ -180,6 +203,7 @@ def route_view(row: Route) -> RouteView:
         name=row.name,
         kind=ModelKind(row.kind),
         targets=tuple(_target(target.model) for target in row.targets.all()),
+        updated_at=row.updated_at,
     )
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,11 +16,13 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from apps.agents import selectors as agents
 from apps.agents.services import loop
 from apps.agents.services.loop import ResolvedStrategy
-from apps.agents.types import Definition, Strategy
-from apps.orchestration import drafts, fold, journal
+from apps.agents.types import Definition, LoopState, Strategy
+from apps.governance.types import Decision
+from apps.orchestration import drafts, fold, journal, single_call
 from apps.orchestration.fold import Folded
 from apps.orchestration.leases import Lease
 from apps.orchestration.records import Draft, Head, Letter, Record, RunFacts
+from apps.tools.types import ProgressSink
 from octavo.kernel.scope import Principal, PrincipalKind, Scope
 
 log = logging.getLogger(__name__)
@@ -39,13 +41,16 @@ class Parked(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Activation:
+    """`decided` is what the policies said of a tool call just before its run began."""
+
     run: RunFacts
     head: Head
     lease: Lease
     definition: Definition
     state: Folded
     scope: Scope
-    began: float = field(default_factory=time.monotonic)
+    on_progress: ProgressSink | None = None
+    decided: Decision | None = None
 
     def record(self, draft: Draft, *, also: Callable[[], None] | None = None) -> None:
         """Append the event, together with what `also` writes, and fold it in.
@@ -95,17 +100,30 @@ class Activation:
 
 def load(run: RunFacts, head: Head, lease: Lease) -> Activation:
     """Fold the whole journal over the version that the run is pinned to."""
-    definition = agents.get_definition(version_id=run.agent_version_id)
-    is_quote = run.strategy == Strategy.QUOTE
-    strategy: ResolvedStrategy = Strategy.QUOTE if is_quote else Strategy.TOOLS
-    state = Folded(loop=loop.start(definition, strategy=strategy, input=as_text(run.input)))
+    activation = begin(run, head, lease)
     records = journal.read_events(run.id)
     contents = contents_of(run, records)
     for record in records:
-        fold.apply(state, record, drafts.fill(record.type, record.data, contents))
+        fold.apply(activation.state, record, drafts.fill(record.type, record.data, contents))
+    return activation
+
+
+def begin(run: RunFacts, head: Head, lease: Lease) -> Activation:
+    """A run of which nothing but its first event is journaled."""
+    state = Folded(loop=_start(run))
+    definition = state.loop.definition
     return Activation(
         run=run, head=head, lease=lease, definition=definition, state=state, scope=scope_of(run)
     )
+
+
+def _start(run: RunFacts) -> LoopState:
+    if run.agent_version_id is None:
+        return single_call.start(run.tool, run.input)
+    definition = agents.get_definition(version_id=run.agent_version_id)
+    is_quote = run.strategy == Strategy.QUOTE
+    strategy: ResolvedStrategy = Strategy.QUOTE if is_quote else Strategy.TOOLS
+    return loop.start(definition, strategy=strategy, input=as_text(run.input))
 
 
 def contents_of(run: RunFacts, records: list[Record]) -> Mapping[str, Any]:
@@ -114,15 +132,28 @@ def contents_of(run: RunFacts, records: list[Record]) -> Mapping[str, Any]:
 
 
 def scope_of(run: RunFacts) -> Scope:
-    """A run acts as its agent; what it uses counts for the key that started it."""
+    """A run acts as its agent, and a tool call as whoever makes it, within the scopes of their key.
+
+    What it uses counts for the key that started it.
+    """
     return Scope(
         organisation_id=run.organisation_id,
         team_id=run.team_id,
         project_id=run.project_id,
-        principal=Principal(kind=PrincipalKind.AGENT, id=run.agent_id, name=run.agent_name),
+        principal=_principal(run),
         key_id=run.key_id,
+        key_scopes=run.key_scopes,
         run_id=run.id,
+        is_autonomous=run.is_autonomous,
     )
+
+
+def _principal(run: RunFacts) -> Principal:
+    if run.agent_id is not None:
+        return Principal(kind=PrincipalKind.AGENT, id=run.agent_id, name=run.agent_name)
+    if run.starter is None:
+        raise ValueError(f"Run {run.id} has neither an agent nor a starter.")
+    return run.starter
 
 
 def as_text(value: Any) -> str:

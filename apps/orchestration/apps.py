@@ -1,4 +1,6 @@
-"""Orchestration subscribes to what wakes a run, and tells agents which version a run has."""
+"""Orchestration subscribes to what wakes a run, tells agents which version a run has, and offers
+the tools that make a run wait.
+"""
 
 from django.apps import AppConfig
 
@@ -9,9 +11,12 @@ class OrchestrationConfig(AppConfig):
     def ready(self) -> None:
         from apps.agents.services import grants
         from apps.observability import metrics
-        from apps.orchestration import selectors
+        from apps.orchestration import builtin_tools, selectors
+        from apps.tools.services.builtins import register_builtin
         from octavo.kernel import events, jobs
 
+        for tool in builtin_tools.TOOLS:
+            register_builtin(tool)
         events.subscribe("approval.decided", job="orchestration.approval_decided")
         grants.register_pins(selectors.find_pinned_version)
         metrics.register_gauge(

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from apps.agents.types import CallModel, Source
@@ -146,6 +146,25 @@ def tool_intended(
     return Draft(type=EventType.TOOL_INTENDED, step=step, data=data, attempt=attempt)
 
 
+def tool_failed(
+    step: str,
+    *,
+    tool: str,
+    detail: str,
+    was_sent: bool,
+    retry_in: timedelta,
+    attempt: int,
+    took: float,
+) -> Draft:
+    data = {
+        "tool": tool,
+        "detail": detail,
+        "was_sent": was_sent,
+        "retry_in": retry_in.total_seconds(),
+    }
+    return Draft(type=EventType.TOOL_FAILED, step=step, data=data, attempt=attempt, took=took)
+
+
 def tool_answered(
     step: str,
     call: ToolCall,
@@ -212,6 +231,24 @@ def approval_decided(step: str, approval: Approval) -> Draft:
         "arguments": dict(approval.arguments),
     }
     return Draft(type=EventType.APPROVAL_DECIDED, step=step, data=data)
+
+
+def input_requested(step: str, asked: Mapping[str, Any]) -> Draft:
+    return Draft(type=EventType.INPUT_REQUESTED, step=step, data=dict(asked))
+
+
+def input_received(step: str, *, content: str, by: str, read_mail: int) -> Draft:
+    data = {"content": content, "by": by}
+    return Draft(type=EventType.INPUT_RECEIVED, step=step, data=data, read_mail=read_mail)
+
+
+def timer_started(step: str, *, until: datetime) -> Draft:
+    return Draft(type=EventType.TIMER_STARTED, step=step, data={"until": until})
+
+
+def held(kind: EventType, *, by: str, read_mail: int) -> Draft:
+    """A person paused the run, or let it go on."""
+    return Draft(type=kind, step="", data={"by": by}, read_mail=read_mail)
 
 
 def effect_unknown(step: str, *, tool: str, idempotency_key: str) -> Draft:

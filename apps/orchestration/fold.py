@@ -16,27 +16,38 @@ from apps.orchestration.types import EventType
 class Progress:
     """What is known of a step that has no result yet.
 
-    `attempt` is the number of the last one; `approval` is the public id of the one asked for, and
-    `verdict` the data of its decision. `intended`: an unsafe call was about to happen. `resolution`
-    is a person's word on a call that may have happened.
+    `attempt` is the number of the last one, `failures` how many gave no answer. `approval` is the
+    public id of the one asked for, and `verdict` the data of its decision. `intended`: an unsafe
+    call was about to happen. `resolution` is a person's word on a call that may have happened.
+    `asked`: a person was asked for input, which is `given` once it is there. `waits_until`: when a
+    wait is over.
     """
 
     attempt: int = 0
+    failures: int = 0
     approval: str | None = None
     verdict: Mapping[str, Any] | None = None
     intended: bool = False
     doubted: bool = False
     resolution: Mapping[str, Any] | None = None
+    asked: bool = False
+    given: Mapping[str, Any] | None = None
+    waits_until: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Folded:
-    """`prompt`: the blob names of the last prompt. `retry_at`: when the next attempt is due."""
+    """`prompt`: the blob names of the last prompt. `retry_at`: when the next attempt is due.
+
+    `answered` is the data of the last tool answer. `paused`: a person holds the run.
+    """
 
     loop: LoopState
+    answered: Mapping[str, Any] | None = None
     steps: dict[str, Progress] = field(default_factory=dict)
     prompt: list[str] = field(default_factory=list)
     retry_at: datetime | None = None
+    paused: bool = False
 
     def progress(self, step: str) -> Progress:
         return self.steps.get(step, Progress())
@@ -56,9 +67,12 @@ def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
             _close(state, record.step)
         case EventType.TOOL_ANSWERED:
             state.loop = _tool_answered(state.loop, data)
+            state.answered = data
             _close(state, record.step)
         case EventType.MODEL_FAILED:
             _model_failed(state, record, data)
+        case EventType.RUN_PAUSED | EventType.RUN_RESUMED:
+            state.paused = record.type is EventType.RUN_PAUSED
         case _:
             _progress(state, record, data)
 
@@ -105,6 +119,11 @@ def _model_failed(state: Folded, record: Record, data: Mapping[str, Any]) -> Non
 def _progress(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
     before = state.progress(record.step)
     match record.type:
+        case EventType.TOOL_FAILED:
+            state.retry_at = record.at + timedelta(seconds=data["retry_in"])
+            after = replace(
+                before, attempt=record.attempt, failures=before.failures + 1, intended=False
+            )
         case EventType.APPROVAL_REQUESTED:
             after = replace(before, approval=data["approval"], verdict=None, attempt=record.attempt)
         case EventType.APPROVAL_DECIDED:
@@ -115,6 +134,12 @@ def _progress(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
             )
         case EventType.EFFECT_UNKNOWN:
             after = replace(before, doubted=True)
+        case EventType.INPUT_REQUESTED:
+            after = replace(before, asked=True)
+        case EventType.INPUT_RECEIVED:
+            after = replace(before, given=data)
+        case EventType.TIMER_STARTED:
+            after = replace(before, waits_until=datetime.fromisoformat(data["until"]))
         case EventType.EFFECT_RESOLVED:
             after = replace(before, resolution=data)
         case _:

@@ -7,8 +7,8 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from apps.orchestration import statements
-from apps.orchestration.journal import as_json, run_statement
-from octavo.kernel import jobs
+from apps.orchestration.journal import as_json
+from octavo.kernel import jobs, sql
 
 
 def deliver(run_id: UUID, *, kind: str, body: Mapping[str, Any], dedupe_key: str) -> bool:
@@ -18,7 +18,7 @@ def deliver(run_id: UUID, *, kind: str, body: Mapping[str, Any], dedupe_key: str
     """
     try:
         with transaction.atomic():
-            rows = run_statement(
+            rows = sql.run(
                 statements.DELIVER,
                 id=run_id,
                 kind=kind,
@@ -35,9 +35,9 @@ def deliver(run_id: UUID, *, kind: str, body: Mapping[str, Any], dedupe_key: str
 @transaction.atomic
 def fire_timers(*, limit: int = 200) -> int:
     """Turn due timers into mail. Several processes may do so at once: none fires twice."""
-    due = run_statement(statements.TAKE_DUE_TIMERS, limit=limit)
+    due = sql.run(statements.TAKE_DUE_TIMERS, limit=limit)
     for timer_id, run_id, key in due:
         deliver(run_id, kind="timer", body={"key": key}, dedupe_key=f"timer:{timer_id}")
     if due:
-        run_statement(statements.MARK_FIRED, ids=[timer_id for timer_id, _, _ in due])
+        sql.run(statements.MARK_FIRED, ids=[timer_id for timer_id, _, _ in due])
     return len(due)

@@ -11,12 +11,13 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from apps.orchestration import live, statements
 from apps.orchestration.records import Draft, Fenced, Head, Letter, Record, RunFacts, dump
 from apps.orchestration.types import EventType, RunStatus
-from octavo.kernel import jobs
+from octavo.kernel import jobs, sql
+from octavo.kernel.scope import Principal, PrincipalKind
 
 MOST_CRASHES = 3
 _PAGE = 100_000
@@ -33,12 +34,6 @@ _FINAL_EVENT = {
 }
 
 
-def run_statement(sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return cursor.fetchall() if cursor.description else []
-
-
 def as_json(value: Any) -> str | None:
     """JSON that PostgreSQL takes: `jsonb` has no NUL."""
     return None if value is None else dump(value).decode().replace("\\u0000", "\\ufffd")
@@ -46,7 +41,7 @@ def as_json(value: Any) -> str | None:
 
 def claim(*, run_id: UUID, owner: str) -> tuple[RunFacts, Head] | None:
     """Take the run, or None: someone else has it, or it waits or is over."""
-    rows = run_statement(
+    rows = sql.run(
         statements.CLAIM,
         id=run_id,
         owner=owner,
@@ -55,34 +50,59 @@ def claim(*, run_id: UUID, owner: str) -> tuple[RunFacts, Head] | None:
     )
     if not rows:
         return None
-    (
-        *facts,
-        strategy,
-        stored_input,
-        fence,
-        next_seq,
-        read_seq,
-        mail_seq,
-        cancel_requested,
-        deadline_at,
-        now,
-    ) = rows[0]
-    names = ("id", "organisation_id", "team_id", "project_id", "agent_id", "agent_name")
-    run = RunFacts(
-        **dict(zip((*names, "agent_version_id", "key_id"), facts, strict=True)),
-        strategy=strategy,
-        input=from_json(stored_input),
-        deadline_at=deadline_at,
+    row = dict(zip(_CLAIMED, rows[0], strict=True))
+    head = Head(**{name: row.pop(name) for name in _OF_HEAD}, seen_mail=row.pop("read_seq"))
+    return _facts(row), head
+
+
+_OF_HEAD = ("fence", "next_seq", "mail_seq", "cancel_requested", "now")
+_CLAIMED = (
+    *("id", "organisation_id", "team_id", "project_id"),
+    *("agent_id", "agent_name", "agent_version_id", "tool"),
+    *("started_by", "starter_id", "starter_kind", "key_id", "key_scopes", "is_autonomous"),
+    *("strategy", "input", "fence", "next_seq", "read_seq", "mail_seq", "cancel_requested"),
+    *("deadline_at", "now"),
+)
+
+
+def _facts(row: dict[str, Any]) -> RunFacts:
+    kind, name, starter_id = (row.pop(key) for key in ("starter_kind", "started_by", "starter_id"))
+    starter = Principal(kind=PrincipalKind(kind), id=starter_id, name=name) if kind else None
+    scopes = from_json(row.pop("key_scopes")) or ("*",)
+    given = from_json(row.pop("input"))
+    return RunFacts(**row, starter=starter, key_scopes=tuple(scopes), input=given)
+
+
+def begin_call(run: RunFacts, *, owner: str, given: Mapping[str, Any]) -> Head:
+    """Write the run of one tool call, claimed by `owner` from its first moment.
+
+    `given` holds session, metadata and traceparent.
+    """
+    assert run.starter is not None  # noqa: S101  a tool call has no other principal
+    first = {"agent": None, "version": None, "strategy": "call", "tool": run.tool}
+    rows = sql.run(
+        statements.INSERT_CALL,
+        id=run.id,
+        organisation_id=run.organisation_id,
+        team_id=run.team_id,
+        project_id=run.project_id,
+        tool=run.tool,
+        owner=owner,
+        lease=settings.LEASE_SECONDS,
+        input=as_json(run.input),
+        started_by=run.starter.name,
+        starter_id=run.starter.id,
+        starter_kind=run.starter.kind.value,
+        key_id=run.key_id,
+        key_scopes=as_json(list(run.key_scopes)),
+        is_autonomous=run.is_autonomous,
+        session=given["session"],
+        metadata=as_json(given["metadata"]),
+        traceparent=given["traceparent"],
+        data=as_json({**first, "input": run.input}),
     )
-    head = Head(
-        fence=fence,
-        next_seq=next_seq,
-        seen_mail=read_seq,
-        mail_seq=mail_seq,
-        cancel_requested=cancel_requested,
-        now=now,
-    )
-    return run, head
+    (now,) = rows[0]
+    return Head(fence=1, next_seq=2, seen_mail=0, mail_seq=0, cancel_requested=False, now=now)
 
 
 def from_json(value: Any) -> Any:
@@ -92,7 +112,7 @@ def from_json(value: Any) -> Any:
 
 def append(run_id: UUID, head: Head, draft: Draft) -> None:
     """Add one event and renew the lease. Raises `Fenced` without a trace when the lease is lost."""
-    rows = run_statement(
+    rows = sql.run(
         statements.APPEND,
         id=run_id,
         fence=head.fence,
@@ -128,7 +148,7 @@ def finish(
 ) -> None:
     """End the run and journal its end, at once. Raises `Fenced` when the lease is lost."""
     event = _FINAL_EVENT[status]
-    rows = run_statement(
+    rows = sql.run(
         statements.FINISH,
         id=run_id,
         fence=head.fence,
@@ -160,7 +180,7 @@ def park(
     """
     waiting_on = {"kind": kind, "id": waits_for, "until": until}
     with transaction.atomic():
-        parked = run_statement(
+        parked = sql.run(
             statements.PARK,
             id=run_id,
             fence=head.fence,
@@ -168,7 +188,7 @@ def park(
             waiting_on=as_json(waiting_on),
         )
         if parked and timer and until:
-            run_statement(statements.SET_TIMER, id=run_id, key=timer, fire_at=until)
+            sql.run(statements.SET_TIMER, id=run_id, key=timer, fire_at=until)
         if not parked:
             require_held(run_id, head)
     if parked:
@@ -178,14 +198,14 @@ def park(
 
 def require_held(run_id: UUID, head: Head) -> None:
     """Raises `Fenced` unless the lease is still this holder's."""
-    if not run_statement(statements.HOLDS, id=run_id, fence=head.fence):
+    if not sql.run(statements.HOLDS, id=run_id, fence=head.fence):
         raise Fenced
 
 
 @transaction.atomic
 def release(run_id: UUID, fence: int) -> bool:
     """Hand the run to the next worker without counting a crash; False when it was lost already."""
-    released = run_statement(statements.RELEASE, id=run_id, fence=fence)
+    released = sql.run(statements.RELEASE, id=run_id, fence=fence)
     if released:
         jobs.enqueue("orchestration.advance", run_id=str(run_id))
     return bool(released)
@@ -194,7 +214,7 @@ def release(run_id: UUID, fence: int) -> bool:
 @transaction.atomic
 def stumble(run_id: UUID, fence: int, *, reason: str, delay: timedelta) -> None:
     """An activation failed unexpectedly: again after `delay`, or quarantine at the third time."""
-    revived = run_statement(
+    revived = sql.run(
         statements.STUMBLE, id=run_id, fence=fence, delay=delay, most_crashes=MOST_CRASHES
     )
     if revived:
@@ -206,7 +226,7 @@ def stumble(run_id: UUID, fence: int, *, reason: str, delay: timedelta) -> None:
 def quarantine(run_id: UUID, *, reason: str, fence: int | None = None) -> None:
     """Set the run aside for a person. Without `fence` the caller must have locked its row."""
     error = {"code": "quarantined", "detail": reason}
-    rows = run_statement(statements.QUARANTINE, id=run_id, fence=fence, error=as_json(error))
+    rows = sql.run(statements.QUARANTINE, id=run_id, fence=fence, error=as_json(error))
     if rows:
         seq = rows[0][0]
         transaction.on_commit(partial(live.announce, run_id, seq))
@@ -214,7 +234,7 @@ def quarantine(run_id: UUID, *, reason: str, fence: int | None = None) -> None:
 
 def heartbeat(held: Sequence[tuple[UUID, int]]) -> dict[UUID, bool]:
     """Renew the leases; for each run still held, whether its cancellation was asked for."""
-    rows = run_statement(
+    rows = sql.run(
         statements.HEARTBEAT,
         lease=settings.LEASE_SECONDS,
         ids=[run_id for run_id, _ in held],
@@ -224,7 +244,7 @@ def heartbeat(held: Sequence[tuple[UUID, int]]) -> dict[UUID, bool]:
 
 
 def read_events(run_id: UUID, *, after: int = 0, limit: int = _PAGE) -> list[Record]:
-    rows = run_statement(statements.READ_EVENTS, id=run_id, after=after, limit=limit)
+    rows = sql.run(statements.READ_EVENTS, id=run_id, after=after, limit=limit)
     return [_record(*row) for row in rows]
 
 
@@ -248,7 +268,7 @@ def read_blobs(organisation_id: UUID, names: Sequence[str]) -> dict[str, Any]:
     """The content behind each name."""
     if not names:
         return {}
-    rows = run_statement(
+    rows = sql.run(
         statements.READ_BLOBS,
         organisation_id=organisation_id,
         hashes=[bytes.fromhex(name) for name in names],
@@ -257,5 +277,5 @@ def read_blobs(organisation_id: UUID, names: Sequence[str]) -> dict[str, Any]:
 
 
 def read_mail(run_id: UUID, *, after: int) -> list[Letter]:
-    rows = run_statement(statements.READ_MAIL, id=run_id, after=after)
+    rows = sql.run(statements.READ_MAIL, id=run_id, after=after)
     return [Letter(seq=seq, kind=kind, body=from_json(body)) for seq, kind, body in rows]

@@ -37,6 +37,7 @@ class Lease:
     lost: bool = False
     cancelled: bool = False
     _call: "asyncio.Task[Any] | None" = None
+    _finishes: bool = False
 
     def allow(self, seconds: float = _BETWEEN_STEPS) -> None:
         """The present step may take this long before the lease is left to lapse."""
@@ -51,15 +52,19 @@ class Lease:
         io.loop().call_soon_threadsafe(self._cancel_call)
 
     def _cancel_call(self) -> None:
-        if self._call is not None:
+        only_stopping = not (self.lost or self.cancelled)
+        if self._call is not None and not (self._finishes and only_stopping):
             self._call.cancel()
 
-    async def watch[T](self, call: Coroutine[Any, Any, T]) -> T:
-        """Await `call` so that `interrupt` reaches it."""
+    async def watch[T](self, call: Coroutine[Any, Any, T], *, finishes: bool = False) -> T:
+        """Await `call` so that `interrupt` reaches it.
+
+        With `finishes`, a process that stops waits for the call: half of it cannot be taken back.
+        """
         if self.is_interrupted:
             call.close()
             raise asyncio.CancelledError
-        self._call = asyncio.current_task()
+        self._call, self._finishes = asyncio.current_task(), finishes
         try:
             return await call
         finally:
@@ -88,6 +93,15 @@ def held() -> list[Lease]:
 
 def is_stopping() -> bool:
     return _stopping.is_set()
+
+
+def cancel(run_id: UUID) -> None:
+    """End the live call of a cancelled run at once, if this process holds the run."""
+    with _lock:
+        lease = _held.get(run_id)
+    if lease is not None:
+        lease.cancelled = True
+        lease.interrupt()
 
 
 def stop() -> None:

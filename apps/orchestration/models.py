@@ -12,10 +12,12 @@ STEP_RESULTS = ("context_retrieved", "model_answered", "tool_answered")
 
 
 class Run(models.Model):
-    """One durable run. `fence` grows with every claim; only its holder may append.
+    """One durable run, of an agent or of one tool call (`tool`, whose principal is the starter).
+
+    `fence` grows with every claim; only its holder may append.
 
     `next_seq` is the journal's head, `mail_seq` the inbox's, `read_seq` how far the inbox was read.
-    `key_id` is the API key that started it: its budgets bind the run, its scopes do not.
+    `key_id` is the API key that started it: its budgets bind the run, and `key_scopes` a tool call.
     `crashes` counts lost leases since the last append. `lease_until` must stay without an index:
     that keeps appends heap-only.
     """
@@ -24,12 +26,17 @@ class Run(models.Model):
     organisation_id = models.UUIDField()
     team_id = models.UUIDField()
     project_id = models.UUIDField()
-    agent_id = models.UUIDField()
-    agent_name = models.TextField()
+    agent_id = models.UUIDField(null=True)
+    agent_name = models.TextField(default="", db_default="")
     agent_version = models.ForeignKey(
-        "agents.AgentVersion", on_delete=models.PROTECT, db_index=False, related_name="+"
+        "agents.AgentVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
     )
-    version = models.PositiveIntegerField()
+    version = models.PositiveIntegerField(null=True)
+    tool = models.TextField(default="", db_default="")
     strategy = models.TextField()
     root_id = models.UUIDField()
     parent_id = models.UUIDField(null=True)
@@ -59,7 +66,10 @@ class Run(models.Model):
     waiting_on = models.JSONField(null=True)
     started_by = models.TextField()
     starter_id = models.UUIDField()
+    starter_kind = models.TextField(default="", db_default="")
     key_id = models.UUIDField(null=True)
+    key_scopes = models.JSONField(null=True)
+    is_autonomous = models.BooleanField(default=False, db_default=False)
     session = models.TextField(db_default="")
     metadata = models.JSONField()
     traceparent = models.TextField(db_default="")
@@ -70,7 +80,13 @@ class Run(models.Model):
     class Meta:
         db_table = "run"
         constraints = [
-            models.CheckConstraint(condition=models.Q(status__in=STATUSES), name="run_status_known")
+            models.CheckConstraint(
+                condition=models.Q(status__in=STATUSES), name="run_status_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(agent_id__isnull=False) | ~models.Q(tool=""),
+                name="run_of_agent_or_tool",
+            ),
         ]
         indexes = [
             models.Index(fields=["project_id", "-id"], name="run_newest"),

@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from apps.orchestration.types import EventType
+from octavo.kernel.scope import Principal
 
 
 class Fenced(Exception):
@@ -19,19 +20,26 @@ class Fenced(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What of a run never changes while it lives. `key_id` is the API key that started it."""
+    """What of a run never changes while it lives. `key_id` is the API key that started it.
+
+    Either an agent's, pinned to a version, or one call of `tool` in the name of `starter`.
+    """
 
     id: UUID
     organisation_id: UUID
     team_id: UUID
     project_id: UUID
-    agent_id: UUID
-    agent_name: str
-    agent_version_id: UUID
+    agent_id: UUID | None = None
+    agent_name: str = ""
+    agent_version_id: UUID | None = None
+    tool: str = ""
+    starter: Principal | None = None
     key_id: UUID | None
+    key_scopes: tuple[str, ...] = ("*",)
+    is_autonomous: bool = False
     strategy: str
     input: Any
-    deadline_at: datetime | None
+    deadline_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +76,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One piece of mail. `kind` ∈ approval, timer, cancel, effect."""
+    """One piece of mail. `kind` ∈ approval, timer, cancel, effect, input, pause, resume."""
 
     seq: int
     kind: str

@@ -9,8 +9,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from apps.orchestration import journal, statements
-from apps.orchestration.journal import run_statement
-from octavo.kernel import jobs
+from octavo.kernel import jobs, sql
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +20,7 @@ _BATCH = 500
 @transaction.atomic
 def reap() -> int:
     """Expired leases: back to ready, or to quarantine after three crashes at the same event."""
-    expired = run_statement(statements.TAKE_EXPIRED, limit=_BATCH)
+    expired = sql.run(statements.TAKE_EXPIRED, limit=_BATCH)
     revived = []
     for run_id, crashes, next_seq, owner in expired:
         if crashes + 1 < journal.MOST_CRASHES:
@@ -34,7 +33,7 @@ def reap() -> int:
         log.error("Run %s is quarantined: %s", run_id, reason)
         journal.quarantine(run_id, reason=reason)
     if revived:
-        run_statement(statements.REVIVE, ids=revived, delay=timedelta(0))
+        sql.run(statements.REVIVE, ids=revived, delay=timedelta(0))
     for run_id in revived:
         jobs.enqueue("orchestration.advance", run_id=str(run_id))
     return len(expired)
@@ -43,7 +42,7 @@ def reap() -> int:
 @transaction.atomic
 def remind(*, after_seconds: float = HINT_SECONDS, limit: int = _BATCH) -> int:
     """Ready runs that no worker took: their hint may be lost with Redis, so send another."""
-    forgotten = run_statement(statements.TAKE_FORGOTTEN, after=after_seconds, limit=limit)
+    forgotten = sql.run(statements.TAKE_FORGOTTEN, after=after_seconds, limit=limit)
     for (run_id,) in forgotten:
         jobs.enqueue("orchestration.advance", run_id=str(run_id))
     return len(forgotten)

@@ -2,9 +2,14 @@
 
 from datetime import datetime
 
+from django.db.models import Q
+
 from apps.orchestration.models import Run
 from apps.orchestration.types import RunStatus, RunView, WaitingOn
 from octavo.kernel import ids
+
+PAUSE = "pause"
+"""What a run that a person holds waits for, which others see as a status of its own."""
 
 PUBLIC_STATUS = {
     "ready": RunStatus.QUEUED,
@@ -18,12 +23,25 @@ PUBLIC_STATUS = {
 STORED_STATUS = {public: stored for stored, public in PUBLIC_STATUS.items()}
 
 
+def of_status(status: RunStatus) -> Q:
+    """The rows whose public status it is."""
+    is_paused = Q(waiting_on__kind=PAUSE)
+    match status:
+        case RunStatus.PAUSED:
+            return Q(status="waiting") & is_paused
+        case RunStatus.WAITING:
+            return Q(status="waiting") & ~is_paused
+        case _:
+            return Q(status=STORED_STATUS[status])
+
+
 def run_view(row: Run) -> RunView:
     return RunView(
         id=row.id,
-        agent=row.agent_name,
+        agent=row.agent_name or None,
         version=row.version,
-        status=PUBLIC_STATUS[row.status],
+        tool=row.tool,
+        status=_status(row),
         input=row.input,
         output=row.output,
         error=row.error,
@@ -43,9 +61,14 @@ def run_view(row: Run) -> RunView:
     )
 
 
+def _status(row: Run) -> RunStatus:
+    is_paused = row.status == "waiting" and row.waiting_on and row.waiting_on["kind"] == PAUSE
+    return RunStatus.PAUSED if is_paused else PUBLIC_STATUS[row.status]
+
+
 def _waiting_on(row: Run) -> WaitingOn | None:
     stored = row.waiting_on
-    if row.status != "waiting" or not stored:
+    if row.status != "waiting" or not stored or stored["kind"] == PAUSE:
         return None
     until = stored.get("until")
     return WaitingOn(

@@ -1,10 +1,14 @@
 """Runs, their journals and their traces, within the project of whoever asks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
+
+from django.db.models import Count, Sum, TextField
+from django.db.models.functions import Cast
 
 from apps.governance import selectors as governance
 from apps.governance.services import decisions
@@ -13,8 +17,8 @@ from apps.observability.types import Span
 from apps.orchestration import drafts, journal, tracing
 from apps.orchestration.models import Run
 from apps.orchestration.records import Record
-from apps.orchestration.rows import STORED_STATUS, run_view
-from apps.orchestration.types import EventView, RunStatus, RunView
+from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
+from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -34,22 +38,59 @@ def list_runs(
     agent: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    text: str = "",
+    after: UUID | None = None,
 ) -> list[RunView]:
-    """Newest first; `before` is the id of the last run of the page before."""
+    """Newest first; `before` is the id of the last run of the page before, `after` that of a run
+    which all are newer than. `text` occurs in the input, whatever its case.
+    """
     if not _may_read(scope):
         return []
-    rows = Run.objects.filter(project_id=scope.project_id).order_by("-id")
-    if before is not None:
-        rows = rows.filter(id__lt=before)
+    wanted = {
+        "id__lt": before,
+        "id__gt": after,
+        "agent_name": agent,
+        "created_at__gte": since,
+        "created_at__lt": until,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    rows = Run.objects.filter(project_id=scope.project_id, **given).order_by("-id")
     if status is not None:
-        rows = rows.filter(status=STORED_STATUS.get(status, ""))
-    if agent is not None:
-        rows = rows.filter(agent_name=agent)
-    if since is not None:
-        rows = rows.filter(created_at__gte=since)
-    if until is not None:
-        rows = rows.filter(created_at__lt=until)
+        rows = rows.filter(of_status(status))
+    if text:
+        as_text = Cast("input", TextField())
+        rows = rows.alias(input_text=as_text).filter(input_text__icontains=text)
     return [run_view(row) for row in rows[:limit]]
+
+
+def list_runs_of(*, scope: Scope, run_ids: Sequence[UUID]) -> list[RunView]:
+    """Those of these runs that the caller may read, newest first."""
+    if not run_ids or not _may_read(scope):
+        return []
+    rows = Run.objects.filter(project_id=scope.project_id, id__in=run_ids)
+    return [run_view(row) for row in rows.order_by("-id")]
+
+
+def list_waiting(*, scope: Scope, kind: str, limit: int = 50) -> list[RunView]:
+    """Runs that wait for something of this kind (`approval`, `effect`, …), the oldest first."""
+    if not _may_read(scope):
+        return []
+    rows = Run.objects.filter(
+        project_id=scope.project_id, status="waiting", waiting_on__kind=kind
+    ).order_by("id")
+    return [run_view(row) for row in rows[:limit]]
+
+
+def sum_runs(*, scope: Scope, since: datetime) -> RunTotals:
+    """All runs created since then; none for a caller who may not read."""
+    if not _may_read(scope):
+        return RunTotals(by_status={}, cost_usd=Decimal(0))
+    rows = Run.objects.filter(project_id=scope.project_id, id__gte=ids.first_at(since))
+    sums = list(rows.values("status").annotate(count=Count("id"), cost=Sum("cost_usd")))
+    return RunTotals(
+        by_status={PUBLIC_STATUS[row["status"]]: row["count"] for row in sums},
+        cost_usd=sum((row["cost"] for row in sums), Decimal(0)),
+    )
 
 
 def count_ready() -> int:
@@ -61,6 +102,14 @@ def list_events(*, scope: Scope, run_id: UUID, after: int = 0, limit: int = 200)
     """The journal in order, from the event after `after`."""
     run = _readable(scope, run_id)
     return _views(run, journal.read_events(run.id, after=after, limit=limit))
+
+
+def get_run_with_events(*, scope: Scope, run_id: UUID) -> tuple[RunView, list[EventView]]:
+    """The run and its whole journal, for whoever may read it and for the caller of a tool call."""
+    row = Run.objects.filter(id=run_id, project_id=scope.project_id).first()
+    if row is None or not (row.tool and row.starter_id == scope.principal.id):
+        row = _readable(scope, run_id)
+    return run_view(row), _views(row, journal.read_events(row.id))
 
 
 def get_prompt(*, scope: Scope, run_id: UUID, seq: int) -> list[dict[str, Any]]:
@@ -90,12 +139,12 @@ def get_trace(*, scope: Scope, trace_id: str) -> tuple[RunView, tuple[Span, ...]
 
 
 @lru_cache(maxsize=4096)
-def _version_of(run_id: UUID) -> UUID:
+def _version_of(run_id: UUID) -> UUID | None:
     return Run.objects.values_list("agent_version_id", flat=True).get(id=run_id)
 
 
 def find_pinned_version(run_id: UUID) -> UUID | None:
-    """The agent version that the run is pinned to; it never changes."""
+    """The agent version that the run is pinned to, if it is an agent's; it never changes."""
     try:
         return _version_of(run_id)
     except Run.DoesNotExist:

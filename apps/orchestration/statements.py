@@ -19,13 +19,31 @@ INSERT_RUN = """
 INSERT INTO run (
   id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, version,
   strategy, root_id, parent_key, status, next_seq, deadline_at, input, started_by, starter_id,
-  key_id, session, metadata, traceparent)
+  starter_kind, key_id, session, metadata, traceparent)
 VALUES (
   %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(agent_id)s, %(agent_name)s,
   %(agent_version_id)s, %(version)s, %(strategy)s, %(id)s, '', 'ready', 2,
   now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
-  %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s)
+  %(starter_kind)s, %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s)
 RETURNING deadline_at
+"""
+
+# A tool call begins in the hands of the process that was asked for it: claimed, and journaled.
+INSERT_CALL = """
+WITH run AS (
+  INSERT INTO run (
+    id, organisation_id, team_id, project_id, tool, strategy, root_id, parent_key, status, fence,
+    owner, lease_until, started_at, next_seq, input, started_by, starter_id, starter_kind, key_id,
+    key_scopes, is_autonomous, session, metadata, traceparent)
+  VALUES (
+    %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(tool)s, 'call', %(id)s, '',
+    'running', 1, %(owner)s, now() + make_interval(secs => %(lease)s), now(), 2, %(input)s::jsonb,
+    %(started_by)s, %(starter_id)s, %(starter_kind)s, %(key_id)s, %(key_scopes)s::jsonb,
+    %(is_autonomous)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s)
+)
+INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
+VALUES (%(id)s, 1, 'run_started', '', 1, 1, now(), %(data)s::jsonb)
+RETURNING at
 """
 
 INSERT_FIRST_EVENT = """
@@ -42,8 +60,9 @@ UPDATE run SET
 WHERE id = %(id)s AND (
   status = 'ready'
   OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
-RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id,
-  key_id, strategy, input, fence, next_seq, read_seq, mail_seq, cancel_requested, deadline_at, now()
+RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
+  started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, strategy, input, fence,
+  next_seq, read_seq, mail_seq, cancel_requested, deadline_at, now()
 """
 
 # The blobs' rows are in the same statement: an event never names content that is not there.

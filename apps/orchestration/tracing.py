@@ -17,8 +17,10 @@ _KINDS = {
     EventType.MODEL_ANSWERED: SpanKind.MODEL,
     EventType.MODEL_FAILED: SpanKind.MODEL,
     EventType.TOOL_ANSWERED: SpanKind.TOOL,
+    EventType.TOOL_FAILED: SpanKind.TOOL,
     EventType.APPROVAL_DECIDED: SpanKind.HUMAN,
 }
+_FAILURES = frozenset({EventType.MODEL_FAILED, EventType.TOOL_FAILED})
 
 
 def span_id(run: RunView, step: str, attempt: int) -> str:
@@ -55,15 +57,13 @@ def _root(run: RunView) -> Span:
         trace_id=run.trace_id,
         span_id=span_id(run, "", 1),
         parent_id=None,
-        name=f"invoke_agent {run.agent}",
-        kind=SpanKind.AGENT,
+        name=f"call_tool {run.tool}" if run.tool else f"invoke_agent {run.agent}",
+        kind=SpanKind.TOOL if run.tool else SpanKind.AGENT,
         status=status,
         started_at=run.created_at,
         ended_at=run.finished_at,
         attributes={
-            "gen_ai.operation.name": "invoke_agent",
-            "gen_ai.agent.name": run.agent,
-            "gen_ai.agent.version": str(run.version),
+            **_subject(run),
             "gen_ai.usage.input_tokens": run.input_tokens,
             "gen_ai.usage.output_tokens": run.output_tokens,
             "octavo.cost_usd": f"{run.cost_usd.normalize():f}",
@@ -72,8 +72,18 @@ def _root(run: RunView) -> Span:
     )
 
 
+def _subject(run: RunView) -> Mapping[str, Any]:
+    if run.tool:
+        return {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": run.tool}
+    return {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": run.agent,
+        "gen_ai.agent.version": str(run.version),
+    }
+
+
 def _step(run: RunView, event: EventView, recorded: Sequence[RecordedDecision]) -> Span:
-    failed = event.type is EventType.MODEL_FAILED or event.data.get("is_error", False)
+    failed = event.type in _FAILURES or event.data.get("is_error", False)
     policies = [
         {"action": d.action, "resource": d.resource, "outcome": d.outcome, "policies": d.policies}
         for d in recorded
@@ -102,7 +112,7 @@ def _name(event: EventView) -> str:
             return f"retrieve {', '.join(event.data['spaces'])}"
         case EventType.MODEL_ANSWERED:
             return f"chat {event.data['model']}"
-        case EventType.TOOL_ANSWERED:
+        case EventType.TOOL_ANSWERED | EventType.TOOL_FAILED:
             return f"execute_tool {event.data['tool']}"
         case _:
             return event.step
@@ -129,6 +139,13 @@ def _attributes(event: EventView) -> Mapping[str, Any]:
             }
         case EventType.MODEL_FAILED:
             return {"error.type": data["code"], "error.message": data["detail"]}
+        case EventType.TOOL_FAILED:
+            return {
+                "gen_ai.operation.name": "execute_tool",
+                "gen_ai.tool.name": data["tool"],
+                "error.type": "tool_unavailable",
+                "error.message": data["detail"],
+            }
         case _:
             return {
                 "gen_ai.operation.name": "execute_tool",

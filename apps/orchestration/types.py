@@ -36,18 +36,21 @@ class EventType(StrEnum):
 
     `EventView.data` by type (keys that may be missing are marked `?`):
 
-    - run_started: agent, version, strategy, input
+    - run_started: agent, version, strategy, input; tool of a run that is one tool call
     - context_retrieved: query, quote (bool), spaces, as_of?,
       sources [{text, score, citation, trust}]
     - model_answered: route, model, provider, finish_reason, message {role, content, tool_calls},
       offered [tool names], usage {input_tokens, output_tokens, cost_usd}, usage_id, decision_id
     - model_failed: code, detail, retry_in (seconds, or null when the run gives up)
     - tool_intended: tool, arguments, idempotency_key
+    - tool_failed: tool, detail, was_sent (the call may have happened), retry_in (seconds)
     - tool_answered: tool, call_id, arguments, message {role, content, tool_call_id}, is_error,
       trust, evidence [citation], structured?, decision? {id, outcome, policies}, approval?
     - approval_requested: approval (public id), tool, arguments, policy, explain, expires_at
     - approval_decided: approval, status, by, note, arguments?
     - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
+    - input_requested: question, choices?; input_received: content, by; timer_started: until
+    - run_paused, run_resumed: by
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
     """
 
@@ -56,11 +59,17 @@ class EventType(StrEnum):
     MODEL_ANSWERED = "model_answered"
     MODEL_FAILED = "model_failed"
     TOOL_INTENDED = "tool_intended"
+    TOOL_FAILED = "tool_failed"
     TOOL_ANSWERED = "tool_answered"
     APPROVAL_REQUESTED = "approval_requested"
     APPROVAL_DECIDED = "approval_decided"
     EFFECT_UNKNOWN = "effect_unknown"
     EFFECT_RESOLVED = "effect_resolved"
+    INPUT_REQUESTED = "input_requested"
+    INPUT_RECEIVED = "input_received"
+    TIMER_STARTED = "timer_started"
+    RUN_PAUSED = "run_paused"
+    RUN_RESUMED = "run_resumed"
     MAIL_RECEIVED = "mail_received"
     RUN_SUCCEEDED = "run_succeeded"
     RUN_FAILED = "run_failed"
@@ -80,11 +89,15 @@ class WaitingOn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`."""
+    """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`.
+
+    `agent` and `version` are None for a run that is one call of `tool`, which else is "".
+    """
 
     id: UUID
-    agent: str
-    version: int
+    agent: str | None
+    version: int | None
+    tool: str
     status: RunStatus
     input: Any
     output: Mapping[str, Any] | None
@@ -102,6 +115,42 @@ class RunView:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAnswer:
+    """What a tool said. `evidence` names the context revisions that it rests on."""
+
+    text: str
+    structured: Mapping[str, Any] | None
+    is_error: bool
+    trust: str
+    evidence: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallView:
+    """A run that is one tool call. `answer` is None until there is one.
+
+    `outcome` and `policies` are what the policies said of the call; "" and none before they did.
+    """
+
+    run: RunView
+    answer: ToolAnswer | None
+    outcome: str
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTotals:
+    """How many runs there are of each status, and what all of them cost so far."""
+
+    by_status: Mapping[RunStatus, int]
+    cost_usd: Decimal
+
+    @property
+    def count(self) -> int:
+        return sum(self.by_status.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

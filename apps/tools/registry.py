@@ -17,8 +17,8 @@ def add(tool: BuiltinTool) -> None:
     """Raises `ValueError` when another tool has the name: names are what policies rest on."""
     if _tools.get(tool.name, tool) is not tool:
         raise ValueError(f"Two built-in tools are named {tool.name!r}. Rename one of them.")
-    if (tool.handler is None) == (tool.send is None):
-        raise ValueError(f"The built-in tool {tool.name!r} needs either a handler or a sender.")
+    if sum(way is not None for way in (tool.handler, tool.send, tool.waits)) != 1:
+        raise ValueError(f"The built-in tool {tool.name!r} needs one of handler, send and waits.")
     _tools[tool.name] = tool
     _views[tool.name] = _view(tool)
 
@@ -52,6 +52,7 @@ def _view(tool: BuiltinTool) -> ToolView:
         output_schema=tool.output_schema,
         timeout=tool.timeout,
         is_remote=tool.send is not None,
+        waits=tool.waits,
     )
 
 

@@ -40,6 +40,11 @@ def list_granted(*, scope: Scope, patterns: Sequence[str]) -> tuple[ToolView, ..
     return tuple(tool for tool in registry.views() if is_granted(tool.name, patterns))
 
 
+def find_granted(*, scope: Scope, name: str, patterns: Sequence[str]) -> ToolView | None:
+    """The tool of that name, if the patterns name it."""
+    return find_tool(scope=scope, name=name) if is_granted(name, patterns) else None
+
+
 def is_granted(name: str, patterns: Sequence[str]) -> bool:
     """Whether `name` is listed, or covered by a pattern that ends in `*`."""
     return any(

@@ -69,6 +69,13 @@ class ToolContext:
     on_progress: ProgressSink | None = None
 
 
+class Waits(StrEnum):
+    """What a run waits for in a tool that the engine carries out by itself."""
+
+    INPUT = "input"
+    TIME = "time"
+
+
 Handler = Callable[[ToolContext, Mapping[str, Any]], ToolResult]
 Sender = Callable[[ToolContext, Mapping[str, Any]], Awaitable[ToolResult]]
 Touches = Callable[[ToolContext, Mapping[str, Any]], tuple[tuple[Action, Resource], ...]]
@@ -78,8 +85,9 @@ Touches = Callable[[ToolContext, Mapping[str, Any]], tuple[tuple[Action, Resourc
 class BuiltinTool:
     """A tool that a layer registers in `AppConfig.ready()`.
 
-    Either `handler`, which is synchronous and owns its transaction, or `send`, which runs on the
-    I/O loop and touches no database. `touches` names what a call acts on beside the tool itself.
+    One of `handler`, which is synchronous and owns its transaction; `send`, which runs on the I/O
+    loop and touches no database; and `waits`, where the engine parks the run. `touches` names what
+    a call acts on beside the tool itself.
     """
 
     name: str
@@ -90,6 +98,7 @@ class BuiltinTool:
     effect: Effect
     handler: Handler | None = None
     send: Sender | None = None
+    waits: Waits | None = None
     touches: Touches | None = None
     output_schema: Mapping[str, Any] | None = None
     trust: Trust = Trust.TRUSTED
@@ -111,7 +120,8 @@ class ToolState(StrEnum):
 class ToolView:
     """`definition_hash`: SHA-256 of the canonical name, description and schema.
 
-    `is_remote`: a call goes over the network (`prepare`, `send`), else it runs in this process.
+    `is_remote`: a call goes over the network (`prepare`, `send`), else it runs in this process,
+    unless it `waits`.
     """
 
     id: UUID
@@ -129,6 +139,7 @@ class ToolView:
     output_schema: Mapping[str, Any] | None = None
     timeout: timedelta = field(default=timedelta(seconds=30))
     is_remote: bool = False
+    waits: Waits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
@@ -30,16 +31,18 @@ def explain_schema(schema: Mapping[str, Any]) -> str | None:
     return None
 
 
+def problems(schema: Mapping[str, Any], instance: Any) -> tuple[tuple[str, str], ...]:
+    """The first problems of `instance`: where, as a JSON pointer, and what; empty when it fits."""
+    validator = _validator(orjson.dumps(dict(schema), option=orjson.OPT_SORT_KEYS))
+    return tuple(
+        ("".join(f"/{part}" for part in error.instance_path), error.message)
+        for error in islice(validator.iter_errors(instance), _MOST_LINES)
+    )
+
+
 def explain_instance(schema: Mapping[str, Any], instance: Any) -> tuple[str, ...]:
     """What is wrong with `instance`, one line each, worded for a model; empty when it fits."""
-    validator = _validator(orjson.dumps(dict(schema), option=orjson.OPT_SORT_KEYS))
-    lines = []
-    for error in validator.iter_errors(instance):
-        path = "".join(f"/{part}" for part in error.instance_path) or "/"
-        lines.append(f"- at {path}: {error.message}")
-        if len(lines) == _MOST_LINES:
-            break
-    return tuple(lines)
+    return tuple(f"- at {path or '/'}: {what}" for path, what in problems(schema, instance))
 
 
 def read(schema: Mapping[str, Any], text: str) -> dict[str, Any] | BadArguments:

@@ -19,15 +19,18 @@ _django = get_asgi_application()
 from django.conf import settings  # noqa: E402  Django is set up above
 from django.db import connections  # noqa: E402
 
-from apps.api import live, ops  # noqa: E402
+from apps.api import ops  # noqa: E402
+from apps.api.openai import application as openai  # noqa: E402
 from apps.api.problems import of_error  # noqa: E402
 from apps.inference.services import connections as model_connections  # noqa: E402
+from apps.orchestration.services import upkeep, watching  # noqa: E402
 from octavo.kernel import io  # noqa: E402
 from octavo.kernel.errors import TooLarge  # noqa: E402
 from octavo.static_files import StaticFiles  # noqa: E402
 
 _static = StaticFiles()
-_INGEST = re.compile(r"/api/v1/spaces/[^/]+/ingest")
+_stopping, _wake = threading.Event(), threading.Event()
+_INGEST = re.compile(r"/api/v1/spaces/[^/]+/ingest|/context/[^/]+/upload")
 _FILES_AT_ONCE = 4  # so many files of the largest size fit into one upload
 
 
@@ -40,6 +43,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await ops.application(scope, receive, send)
     elif _static.knows(scope["path"]) and scope["method"] in {"GET", "HEAD"}:
         await _static(scope, receive, send)
+    elif scope["path"].startswith(openai.PREFIX):
+        await openai.application(scope, receive, send)
     else:
         await _bounded(scope, receive, send)
 
@@ -49,14 +54,25 @@ async def _lifespan(receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             io.use_loop(asyncio.get_running_loop())
+            _keep_leases()
             _end_streams_on_stop(asyncio.get_running_loop())
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            await live.close()
+            _stopping.set()
+            _wake.set()
+            await watching.close()
             await model_connections.close()
             await asyncio.to_thread(_close_pools)
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _keep_leases() -> None:
+    """Tool calls run in this process too, so it keeps their leases as a worker does."""
+    keeper = threading.Thread(
+        target=upkeep.keep_leases, args=(_stopping, _wake), name="octavo-heartbeat", daemon=True
+    )
+    keeper.start()
 
 
 def _end_streams_on_stop(loop: asyncio.AbstractEventLoop) -> None:
@@ -67,7 +83,8 @@ def _end_streams_on_stop(loop: asyncio.AbstractEventLoop) -> None:
         server_handler = signal.getsignal(number)
 
         def stop(received: int, frame: FrameType | None, then: Any = server_handler) -> None:
-            loop.call_soon_threadsafe(live.end_streams)
+            loop.call_soon_threadsafe(watching.end_streams)
+            upkeep.stop()  # tool calls under way go on in a worker
             if callable(then):
                 then(received, frame)
 

@@ -19,7 +19,7 @@ _pin_of_run: list[PinLookup] = []
 
 
 def register_pins(lookup: PinLookup) -> None:
-    """Let `lookup` name the agent version that a run id is pinned to."""
+    """Let `lookup` name the agent version that a run id is pinned to, None for any other run."""
     _pin_of_run[:] = [lookup]
 
 
@@ -46,7 +46,8 @@ def routes_of(definition: Definition) -> tuple[str, ...]:
 def _definition_in_force(scope: Scope) -> Definition | None:
     if scope.run_id is not None and _pin_of_run:
         version_id = _pin_of_run[0](scope.run_id)
-        return selectors.get_definition(version_id=version_id) if version_id else None
+        if version_id is not None:
+            return selectors.get_definition(version_id=version_id)
     return selectors.find_head_definition(agent_id=scope.principal.id)
 
 

@@ -39,6 +39,7 @@ class ResourceView(APIView):
     """
 
     tag: str = ""
+    key_field: str = ""  # a member of the body that may hold what the header Idempotency-Key holds
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -90,7 +91,7 @@ def idempotent(handler: Handler) -> Handler:
 
     @wraps(handler)
     def answer(view: ResourceView, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = request.headers.get(IDEMPOTENCY_HEADER)
+        key = request.headers.get(IDEMPOTENCY_HEADER, _key_in_body(view))
         if key is None:
             return handler(view, request, *args, **kwargs)
         if not 0 < len(key) <= _MAX_KEY or not key.isprintable():
@@ -103,6 +104,12 @@ def idempotent(handler: Handler) -> Handler:
         return outcome
 
     return answer
+
+
+def _key_in_body(view: ResourceView) -> str | None:
+    data = view.request.data
+    found = data.get(view.key_field) if view.key_field and isinstance(data, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _answer_once(

@@ -14,10 +14,11 @@ import orjson
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from apps.api import live, problems
+from apps.api import problems
 from apps.api.authentication import authenticate, authenticate_again
 from apps.api.rest.runs import EventSerializer
 from apps.orchestration import selectors
+from apps.orchestration.services import watching
 from apps.orchestration.types import EventView
 from octavo.kernel import ids, io
 from octavo.kernel.errors import InvalidInput, OctavoError
@@ -87,13 +88,13 @@ def _position(request: HttpRequest) -> int:
 
 async def _stream(viewer: _Viewer) -> AsyncIterator[bytes]:
     """Ends without a word when the caller may no longer read: asking again tells them why."""
-    hub, position, quiet_since = live.hub(), viewer.after, time.monotonic()
+    hub, position, quiet_since = watching.hub(), viewer.after, time.monotonic()
     read_at = -math.inf
     async with hub.watch(viewer.run_id) as feed:
         grown = True
         while not hub.is_ending:
             events: list[EventView] | None = []
-            if grown or time.monotonic() - read_at >= live.SAFETY_POLL_SECONDS:
+            if grown or time.monotonic() - read_at >= watching.SAFETY_POLL_SECONDS:
                 events, read_at = await io.db(viewer.find_events, position), time.monotonic()
             if events is None:
                 return

@@ -22,7 +22,7 @@ from apps.api.rest.fields import (
 from apps.api.rest.paging import PageQuery, page
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
-from apps.orchestration.services import control, starting
+from apps.orchestration.services import starting
 from apps.orchestration.types import EventType, EventView, RunStatus, RunView
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
@@ -73,8 +73,11 @@ class RunSerializer(serializers.Serializer[RunView]):
     """A run as it stands."""
 
     id = IdField(Kind.RUN)
-    agent = serializers.CharField()
-    version = serializers.IntegerField()
+    agent = serializers.CharField(allow_null=True)
+    version = serializers.IntegerField(allow_null=True)
+    tool = serializers.CharField(
+        allow_blank=True, help_text="The tool, for a run that is one tool call; else empty."
+    )
     status = serializers.ChoiceField(_STATUSES)
     input = AnyField()
     output = ObjectField(
@@ -170,12 +173,12 @@ class RunsView(ResourceView):
             budget_usd=body["budget_usd"],
             session=body["session"],
             metadata=body["metadata"],
-            traceparent=_traceparent(request),
+            traceparent=traceparent_of(request),
         )
         return self.shaped(RunSerializer, run, status=201)
 
     def _settled(self, run_id: UUID, seconds: int) -> RunView:
-        live.wait(run_id, lambda: _is_settled(self._run(run_id)), seconds=seconds)
+        live.wait(run_id, lambda: is_settled(self._run(run_id)), seconds=seconds)
         return self._run(run_id)
 
     def _run(self, run_id: UUID) -> RunView:
@@ -205,13 +208,13 @@ class RunsView(ResourceView):
         )
 
 
-def _traceparent(request: Request) -> str:
+def traceparent_of(request: Request) -> str:
     """The caller's W3C trace context, to link the run to it; "" without a valid one."""
     given: str = request.headers.get("traceparent", "")
     return given if _TRACEPARENT.fullmatch(given) else ""
 
 
-def _is_settled(run: RunView) -> bool:
+def is_settled(run: RunView) -> bool:
     """Over, or waiting for someone: no worker will move it soon."""
     waits = run.waiting_on is not None and run.waiting_on.kind not in {"timer", "run"}
     return run.status.is_final or (run.status is RunStatus.WAITING and waits)
@@ -246,47 +249,3 @@ class RunJournalView(ResourceView):
         items = events[: query["limit"]]
         following = str(items[-1].seq) if len(events) > len(items) else None
         return self.listed(EventSerializer, items, next_cursor=following)
-
-
-class RunCancelView(ResourceView):
-    tag = "runs"
-
-    @extend_schema(
-        operation_id="cancel_run", summary="Cancel a run", request=None, responses=RunSerializer
-    )
-    @idempotent
-    def post(self, request: Request, run_id: str) -> Response:
-        run = control.cancel_run(scope=self.scope, run_id=ids.decode(Kind.RUN, run_id))
-        return self.shaped(RunSerializer, run)
-
-
-class EffectBody(StrictSerializer):
-    outcome = serializers.ChoiceField(["happened", "not_happened"])
-    result = serializers.CharField(
-        max_length=100_000,
-        default="",
-        allow_blank=True,
-        help_text="What the agent should read as the result of a call that happened.",
-    )
-
-
-class RunEffectView(ResourceView):
-    tag = "runs"
-
-    @extend_schema(
-        operation_id="resolve_effect",
-        summary="Say whether an unsafe call happened before its worker died",
-        request=EffectBody,
-        responses=RunSerializer,
-    )
-    @idempotent
-    def post(self, request: Request, run_id: str, step: str) -> Response:
-        body = self.checked(EffectBody)
-        run = control.resolve_effect(
-            scope=self.scope,
-            run_id=ids.decode(Kind.RUN, run_id),
-            step=step,
-            outcome=body["outcome"],
-            result=body["result"],
-        )
-        return self.shaped(RunSerializer, run)

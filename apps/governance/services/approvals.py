@@ -68,8 +68,7 @@ def request(
                 "action_hash": bound,
                 "policy": policy,
                 "bundle": decision.bundle,
-                "requested_by_id": scope.principal.id,
-                "requested_by": label(scope.principal),
+                **_requester(scope),
                 "expires_at": Now() + expires_in,
             },
         )
@@ -185,10 +184,21 @@ def hash_action(*, tool: str, arguments: Mapping[str, Any], bundle: str) -> str:
         ) from error
 
 
+def _requester(scope: Scope) -> dict[str, Any]:
+    """Who asks: the principal, or the program behind a key that lets a model choose for it."""
+    if scope.is_autonomous and scope.key_id is not None:
+        return {
+            "requested_by_id": scope.key_id,
+            "requested_by": f"a client of {label(scope.principal)}",
+        }
+    return {"requested_by_id": scope.principal.id, "requested_by": label(scope.principal)}
+
+
 def _check_may_decide(scope: Scope, row: ApprovalRow) -> None:
     run = Resource(kind=ResourceKind.RUN, id=row.run_id, name=ids.encode(ids.Kind.RUN, row.run_id))
     decisions.check(scope=scope, action=Action.APPROVAL_DECIDE, resource=run, step=row.step)
-    if scope.principal.id == row.requested_by_id:
+    asked_itself = scope.is_autonomous and scope.key_id == row.requested_by_id
+    if asked_itself or scope.principal.id == row.requested_by_id:
         raise Forbidden(
             f"{row.requested_by} asked for this approval, and cannot give it. "
             "Ask another person of the project.",

@@ -12,7 +12,7 @@ from django.db import transaction
 from apps.governance import selectors as governance
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
-from apps.orchestration import inbox
+from apps.orchestration import inbox, leases
 from apps.orchestration.models import Run
 from apps.orchestration.selectors import get_run
 from apps.orchestration.steps.doubting import HAPPENED, NOT_HAPPENED
@@ -40,6 +40,7 @@ def cancel_run(*, scope: Scope, run_id: UUID) -> RunView:
         if asked:
             _audit(scope, run_id, {"control": "cancel"})
             transaction.on_commit(lambda: redis.publish(CANCEL_CHANNEL, b"1"))
+            transaction.on_commit(lambda: leases.cancel(run_id))
     return get_run(scope=scope, run_id=run_id)
 
 
@@ -67,6 +68,47 @@ def resolve_effect(
     return get_run(scope=scope, run_id=run_id)
 
 
+def pause_run(*, scope: Scope, run_id: UUID) -> RunView:
+    """Hold the run after its present step, until `resume_run`. Idempotent.
+
+    Raises `Conflict` when the run is over.
+    """
+    return _hold(scope, run_id, kind="pause")
+
+
+def resume_run(*, scope: Scope, run_id: UUID) -> RunView:
+    """Let a paused run go on. Idempotent. Raises `Conflict` when the run is over."""
+    return _hold(scope, run_id, kind="resume")
+
+
+def _hold(scope: Scope, run_id: UUID, *, kind: str) -> RunView:
+    run = _controlled(scope, run_id)
+    if run.status.is_final:
+        raise Conflict(f"The run has {run.status} already.", head=run.status.value)
+    with transaction.atomic():
+        body = {"by": scope.principal.name}
+        if inbox.deliver(run_id, kind=kind, body=body, dedupe_key=f"{kind}:{ids.new()}"):
+            _audit(scope, run_id, {"control": kind})
+    return get_run(scope=scope, run_id=run_id)
+
+
+def give_input(*, scope: Scope, run_id: UUID, content: str) -> RunView:
+    """Answer the question that the run waits with. Raises `Conflict` unless it waits for input."""
+    if not content.strip():
+        raise InvalidInput(
+            "The answer is empty.", errors=[{"path": "/content", "detail": "say something."}]
+        )
+    run = _controlled(scope, run_id)
+    waiting = run.waiting_on
+    if waiting is None or waiting.kind != "input":
+        raise Conflict("The run does not wait for anybody's input.", head=run.status.value)
+    body = {"step": waiting.id, "content": content, "by": scope.principal.name}
+    with transaction.atomic():
+        if inbox.deliver(run_id, kind="input", body=body, dedupe_key=f"input:{waiting.id}"):
+            _audit(scope, run_id, {"control": "input", "step": waiting.id})
+    return get_run(scope=scope, run_id=run_id)
+
+
 def deliver_mail(*, run_id: UUID, kind: str, body: Mapping[str, Any], dedupe_key: str) -> bool:
     """Put mail into the run's inbox; False when it was there before, or the run is over."""
     return inbox.deliver(run_id, kind=kind, body=body, dedupe_key=dedupe_key)
@@ -80,6 +122,15 @@ def on_approval_decided(*, approval_id: str, run_id: str) -> None:
         body={"approval_id": approval_id},
         dedupe_key=f"approval:{approval_id}",
     )
+
+
+def redeliver_approval(*, run_id: UUID, approval: str) -> bool:
+    """Wake the run now if this approval (its public id) is decided; whether it is."""
+    approval_id = ids.decode(ids.Kind.APPROVAL, approval)
+    decided = bool(governance.list_decided(approval_ids=[approval_id]))
+    if decided:
+        on_approval_decided(approval_id=str(approval_id), run_id=str(run_id))
+    return decided
 
 
 def redeliver_approvals(*, limit: int = 1000) -> int:

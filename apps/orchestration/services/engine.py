@@ -5,7 +5,7 @@ Whatever happens to this process, the journal and the lease are enough for the n
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -18,14 +18,17 @@ from apps.agents.types import CallModel, CallTools, Fail, Finish, LoopDecision, 
 from apps.governance.services import approvals, budgets
 from apps.observability import metrics
 from apps.orchestration import activation as activations
-from apps.orchestration import drafts, journal, leases
+from apps.orchestration import drafts, journal, leases, single_call
 from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
-from apps.orchestration.records import Fenced, Letter
+from apps.orchestration.leases import Lease
+from apps.orchestration.records import Fenced, Head, Letter, RunFacts
 from apps.orchestration.steps.calling import call_tools
 from apps.orchestration.steps.failing import Cancelled
 from apps.orchestration.steps.modelling import call_model
 from apps.orchestration.steps.retrieving import retrieve
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types import EventType, RunStatus
+from apps.tools.services import effects
+from apps.tools.types import ProgressSink
 from octavo.kernel import ids, jobs, logs
 
 log = logging.getLogger(__name__)
@@ -39,7 +42,7 @@ class _Ended(Exception):
     """The run has its final event."""
 
 
-def advance(*, run_id: str) -> None:
+def advance(*, run_id: str, on_progress: ProgressSink | None = None) -> None:
     """Take the run as far as it goes now. A duplicate or late call finds nothing to claim."""
     if leases.is_stopping():
         jobs.enqueue("orchestration.advance", run_id=run_id)
@@ -48,12 +51,23 @@ def advance(*, run_id: str) -> None:
     if claimed is None:
         return
     run, head = claimed
+
+    def load(lease: Lease) -> Activation:
+        if head.fence > 1:  # whoever held the run before may have died during a call
+            budgets.release_run(run_id=run.id)
+        activation = activations.load(run, head, lease)
+        activation.on_progress = on_progress
+        return activation
+
+    drive(run, head, load)
+
+
+def drive(run: RunFacts, head: Head, load: Callable[[Lease], Activation]) -> None:
+    """Take a run that was just claimed as far as it goes. Never raises: the journal has it all."""
     bound = logs.bound(run_id=ids.encode(ids.Kind.RUN, run.id), trace_id=ids.trace_id(run.id))
     with bound, leases.hold(run.id, head.fence) as lease:
         try:
-            if head.fence > 1:  # whoever held the run before may have died during a call
-                budgets.release_run(run_id=run.id)
-            _drive(activations.load(run, head, lease))
+            _drive(load(lease))
         except (_Ended, Parked):
             return
         except Fenced:
@@ -86,16 +100,26 @@ def _drive(activation: Activation) -> None:
         _check_interrupted(activation)
         _read_mail(activation)
         _end_if_due(activation)
+        if activation.state.paused:
+            activation.park(kind="pause", waits_for="resume")
+            continue
         if _is_between_attempts(activation):
             continue
         try:
-            _execute(activation, loop.decide(activation.state.loop))
+            _execute(activation, _next(activation))
         except Cancelled:
             activation.head.cancel_requested = True
         if time.monotonic() > deadline:
             break
     _end_if_due(activation)
     journal.release(activation.run.id, activation.head.fence)
+
+
+def _next(activation: Activation) -> LoopDecision:
+    state = activation.state
+    if activation.run.tool:
+        return single_call.decide(state.loop, state.answered)
+    return loop.decide(state.loop)
 
 
 def _check_interrupted(activation: Activation) -> None:
@@ -108,10 +132,15 @@ def _check_interrupted(activation: Activation) -> None:
 def _read_mail(activation: Activation) -> None:
     """Journal what the mail says; approvals and timers speak for themselves when looked at."""
     for letter in activation.read_mail():
-        if letter.kind == "effect":
-            _resolve_effect(activation, letter)
-        elif letter.kind == "cancel":
-            activation.head.cancel_requested = True
+        match letter.kind:
+            case "effect":
+                _resolve_effect(activation, letter)
+            case "input":
+                _take_input(activation, letter)
+            case "pause" | "resume":
+                _hold(activation, letter)
+            case "cancel":
+                activation.head.cancel_requested = True
 
 
 def _resolve_effect(activation: Activation, letter: Letter) -> None:
@@ -128,6 +157,22 @@ def _resolve_effect(activation: Activation, letter: Letter) -> None:
             read_mail=letter.seq,
         )
     )
+
+
+def _take_input(activation: Activation, letter: Letter) -> None:
+    step = letter.body["step"]
+    progress = activation.state.progress(step)
+    if progress.asked and progress.given is None:
+        content, by = letter.body["content"], letter.body["by"]
+        draft = drafts.input_received(step, content=content, by=by, read_mail=letter.seq)
+        activation.record(draft)
+
+
+def _hold(activation: Activation, letter: Letter) -> None:
+    pauses = letter.kind == "pause"
+    if activation.state.paused != pauses:
+        kind = EventType.RUN_PAUSED if pauses else EventType.RUN_RESUMED
+        activation.record(drafts.held(kind, by=letter.body["by"], read_mail=letter.seq))
 
 
 def _end_if_due(activation: Activation) -> None:
@@ -184,8 +229,12 @@ def _finish(
     @transaction.atomic
     def end() -> None:
         journal.finish(run.id, copy(head), status=status, output=output, error=error)
-        if any(progress.approval for progress in activation.state.steps.values()):
+        steps = activation.state.steps
+        if any(progress.approval for progress in steps.values()):
             approvals.cancel_pending(run_id=run.id)
+        for step, progress in steps.items():
+            if progress.intended:  # cut off, so it may have happened
+                effects.doubt_effect(run_id=run.id, step=step)
 
     with_patience(end)
     metrics.count_finished_run(status=status)

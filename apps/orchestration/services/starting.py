@@ -20,7 +20,7 @@ from apps.orchestration import journal, statements
 from apps.orchestration.models import Run
 from apps.orchestration.rows import run_view
 from apps.orchestration.types import RunView
-from octavo.kernel import audit, ids, jobs
+from octavo.kernel import audit, ids, jobs, sql
 from octavo.kernel.errors import InvalidInput
 from octavo.kernel.scope import SYSTEM, Scope
 
@@ -95,7 +95,7 @@ def _write(
 ) -> None:
     run_id: UUID = row["id"]
     deadline = agent.definition.limits.deadline_seconds
-    inserted = journal.run_statement(
+    inserted = sql.run(
         statements.INSERT_RUN,
         **row,
         organisation_id=scope.organisation_id,
@@ -108,6 +108,7 @@ def _write(
         deadline=None if deadline is None else timedelta(seconds=deadline),
         started_by=scope.principal.name,
         starter_id=scope.principal.id,
+        starter_kind=scope.principal.kind.value,
         key_id=scope.key_id,
     )
     first = {
@@ -116,10 +117,10 @@ def _write(
         "strategy": row["strategy"],
         "input": input,
     }
-    journal.run_statement(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
+    sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]
     if deadline_at is not None:
-        journal.run_statement(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
+        sql.run(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
     jobs.enqueue("orchestration.advance", run_id=str(run_id))
     if budget_usd is not None:
         _limit(scope, run_id, budget_usd)

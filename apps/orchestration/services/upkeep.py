@@ -3,9 +3,16 @@
 Each function is safe in any number of processes at once, and cheap when there is nothing to do.
 """
 
+import logging
+import threading
+
+from django.db import DatabaseError, InterfaceError, connections
+
 from apps.orchestration import inbox, leases, recovery
 from apps.orchestration.services import control
 from apps.orchestration.services.control import CANCEL_CHANNEL as CANCEL_CHANNEL
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 10_000
 
@@ -17,6 +24,21 @@ def heartbeat() -> int:
 
 def heartbeat_seconds() -> float:
     return leases.heartbeat_seconds()
+
+
+def keep_leases(stop: threading.Event, wake: threading.Event) -> None:
+    """Renew the leases at their pace, and at once when `wake` is set, until `stop`; for a thread
+    of every process that holds runs.
+    """
+    while not stop.is_set():
+        try:
+            heartbeat()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("The leases could not be renewed (%s); trying again.", error)
+        finally:
+            connections.close_all()
+        wake.wait(heartbeat_seconds())
+        wake.clear()
 
 
 def reap() -> int:

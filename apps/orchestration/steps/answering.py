@@ -46,6 +46,7 @@ def record_answer(
     also: Callable[[], None] | None = None,
 ) -> None:
     """Journal the result; `also` is written in the same transaction."""
+    progress = activation.state.progress(made.step)
     draft = drafts.tool_answered(
         made.step,
         made.call,
@@ -54,7 +55,7 @@ def record_answer(
         digest=digest_of(made.call.name, made.arguments, result.text),
         decision=made.decision,
         approval=made.approval,
-        attempt=max(activation.state.progress(made.step).attempt, 1),
+        attempt=max(progress.attempt, progress.failures + 1),
         took=0.0 if began is None else time.monotonic() - began,
     )
     activation.record(draft, also=also)

@@ -27,6 +27,11 @@ def finish_effect(*, run_id: UUID, step: str) -> None:
     _set_state(run_id=run_id, step=step, state=EffectState.DONE)
 
 
+def drop_effect(*, run_id: UUID, step: str) -> None:
+    """Write down that the call certainly did not happen."""
+    Effect.objects.filter(run_id=run_id, step=step, state=EffectState.INTENT).delete()
+
+
 def doubt_effect(*, run_id: UUID, step: str) -> None:
     """Write down that nobody can tell whether the call happened."""
     _set_state(run_id=run_id, step=step, state=EffectState.UNKNOWN)

@@ -17,6 +17,11 @@ def check_schema(*, schema: Mapping[str, Any]) -> str | None:
     return validation.explain_schema(schema)
 
 
+def list_problems(*, schema: Mapping[str, Any], instance: Any) -> tuple[tuple[str, str], ...]:
+    """What in `instance` does not fit `schema`: JSON pointer and reason of each problem."""
+    return validation.problems(schema, instance)
+
+
 def check_instance(*, schema: Mapping[str, Any], instance: Any) -> tuple[str, ...]:
     """What in `instance` does not fit `schema`, one line each; empty when it fits."""
     return validation.explain_instance(schema, instance)

@@ -4,6 +4,7 @@ The text form is TypeID 0.3: the prefix, an underscore, 26 characters of Crockfo
 https://github.com/jetify-com/typeid/tree/main/spec
 """
 
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -46,6 +47,11 @@ class Kind(StrEnum):
 def new() -> UUID:
     """A fresh UUIDv7: later ids sort after earlier ones."""
     return uuid7()
+
+
+def first_at(moment: datetime) -> UUID:
+    """The lowest id that can have been made at that millisecond: `id >= …` means since then."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def encode(kind: Kind, value: UUID) -> str:

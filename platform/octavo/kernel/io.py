@@ -1,7 +1,8 @@
-"""One I/O event loop per process, and one bounded executor for the database behind it.
+"""One I/O event loop per process, and bounded executors behind it.
 
 Sync code reaches the outside through `call`; async code reaches the database through `db`. Neither
-holds a database connection while it waits for the network.
+holds a database connection while it waits for the network. What may take long, because it reaches
+the outside itself, is given to `work` or `submit`, so that short database work never queues for it.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 from django.db import connections
 
 _DATABASE_THREADS = 16
+_WORK_THREADS = 64
 _CANCEL_GRACE = 5.0
 
 _lock = threading.Lock()
@@ -92,9 +94,28 @@ def _executor() -> ThreadPoolExecutor:
 
 async def db[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run sync database code in a bounded executor, and give its connection back afterwards."""
-    work = partial(_with_connection, function, *args, **kwargs)
-    in_context = partial(contextvars.copy_context().run, work)  # log records keep their run
+    in_context = _in_context(partial(function, *args, **kwargs))
     return await asyncio.get_running_loop().run_in_executor(_executor(), in_context)
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_WORK_THREADS, thread_name_prefix="octavo-work")
+
+
+async def work[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run sync code that may take long in an executor of its own. Cancelling leaves it running."""
+    return await asyncio.wrap_future(submit(function, *args, **kwargs))
+
+
+def submit[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """The same for sync code, which may wait for a while and then go on without the result."""
+    return _workers().submit(_in_context(partial(function, *args, **kwargs)))
+
+
+def _in_context[T](function: Callable[[], T]) -> Callable[[], T]:
+    """Log records keep their run; the database connection is given back."""
+    return partial(contextvars.copy_context().run, partial(_with_connection, function))
 
 
 def _with_connection[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

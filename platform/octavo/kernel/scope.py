@@ -47,7 +47,8 @@ class Scope:
     """The tenant and the principal of one request or run.
 
     `key_scopes` narrows what the principal may do to the actions its API key was made for
-    (`("*",)` for everything, `context.*` for a group, `run.start` for one action).
+    (`("*",)` for everything, `context.*` for a group, `run.start` for one action). `is_autonomous`:
+    a model chooses what is done in the principal's name, as it does behind an MCP client.
     """
 
     organisation_id: UUID
@@ -57,6 +58,7 @@ class Scope:
     key_id: UUID | None = None
     key_scopes: tuple[str, ...] = ("*",)
     run_id: UUID | None = None
+    is_autonomous: bool = False
 
     def acting_as(self, principal: Principal, *, run_id: UUID | None = None) -> "Scope":
         """The same ground, another principal: how a run acts as its agent."""

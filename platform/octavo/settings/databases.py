@@ -14,6 +14,8 @@ _DJANGO_KEYS = {
     "port": "PORT",
 }
 
+_ONLY_ON_REQUEST = 2**31 - 1  # uses before psycopg prepares by itself what nobody asked it to
+
 
 def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
     """Django's database settings for a `postgresql://` URL; a pool is used when `pool_size` > 0."""
@@ -21,6 +23,8 @@ def from_url(url: str, *, pool_size: int = 0) -> dict[str, Any]:
     database: dict[str, Any] = {
         name: str(options.pop(key, "") or "") for key, name in _DJANGO_KEYS.items()
     }
+    if env.boolean("OCTAVO_DATABASE_PREPARE", True):
+        options["prepare_threshold"] = _ONLY_ON_REQUEST
     if pool_size:
         options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10, "max_idle": 120}
     return database | {

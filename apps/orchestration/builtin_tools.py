@@ -1,0 +1,54 @@
+"""Tools that make a run wait: for a person's words, or for a while."""
+
+from datetime import timedelta
+
+from apps.tools.types import BuiltinTool, Effect, Risk, Waits
+
+_LONGEST_WAIT = timedelta(days=30)
+
+TOOLS = (
+    BuiltinTool(
+        name="ask_person",
+        description=(
+            "Ask a person a question and wait for the answer, however long it takes. Use it when "
+            "only a person can know or decide; `choices` are answers to pick from."
+        ),
+        input_schema={
+            "type": "object",
+            "properties": {
+                "question": {"type": "string", "minLength": 1, "maxLength": 4000},
+                "choices": {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1, "maxLength": 200},
+                    "maxItems": 20,
+                },
+            },
+            "required": ["question"],
+            "additionalProperties": False,
+        },
+        risk=Risk.READ,
+        egress=False,
+        effect=Effect.PURE,
+        waits=Waits.INPUT,
+    ),
+    BuiltinTool(
+        name="wait",
+        description="Wait for so many seconds, from 1 up to 30 days, before going on.",
+        input_schema={
+            "type": "object",
+            "properties": {
+                "seconds": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": int(_LONGEST_WAIT.total_seconds()),
+                },
+            },
+            "required": ["seconds"],
+            "additionalProperties": False,
+        },
+        risk=Risk.READ,
+        egress=False,
+        effect=Effect.PURE,
+        waits=Waits.TIME,
+    ),
+)

@@ -1,0 +1,45 @@
+"""Tools that the engine carries out itself: the run waits in the database, without a worker."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from apps.orchestration import drafts
+from apps.orchestration.activation import Activation
+from apps.orchestration.steps.answering import Permitted, record_answer
+from apps.tools.types import ToolResult, Trust, Waits
+
+
+def wait(activation: Activation, waits: Waits, made: Permitted) -> None:
+    """Park until what the call waits for is there, then record it as the call's answer."""
+    result = _LOOKS[waits](activation, made)
+    if result is not None:
+        record_answer(activation, made, result)
+
+
+def _for_input(activation: Activation, made: Permitted) -> ToolResult | None:
+    progress = activation.state.progress(made.step)
+    if progress.given is not None:
+        return ToolResult(text=progress.given["content"], trust=Trust.TRUSTED)
+    if not progress.asked:
+        activation.record(drafts.input_requested(made.step, made.arguments))
+    activation.park(kind="input", waits_for=made.step)
+    return None
+
+
+def _for_time(activation: Activation, made: Permitted) -> ToolResult | None:
+    progress = activation.state.progress(made.step)
+    if progress.waits_until is None:
+        until = activation.head.now + timedelta(seconds=made.arguments["seconds"])
+        activation.record(drafts.timer_started(made.step, until=until))
+        return None
+    if activation.head.now >= progress.waits_until:
+        return ToolResult(text="The time is over.", trust=Trust.TRUSTED)
+    name = f"{made.step}#wait"
+    activation.park(kind="timer", waits_for=name, until=progress.waits_until, timer=name)
+    return None
+
+
+_LOOKS: Mapping[Waits, Callable[[Activation, Permitted], ToolResult | None]] = {
+    Waits.INPUT: _for_input,
+    Waits.TIME: _for_time,
+}
