@@ -133,6 +133,35 @@ class EmbeddingResult:
     dimensions: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLoad:
+    """What a server says of its work; shares are from 0 to 1, None where it does not say."""
+
+    running: int
+    waiting: int
+    kv_cache_use: float | None = None
+    prefix_hit_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderHealth:
+    """A look at a provider now. `problem` says why it is of no use, "" where it answers.
+
+    `models` are the names that it lists; `version` and `load` are what vLLM says beside.
+    """
+
+    provider: str
+    latency_ms: int
+    problem: str = ""
+    models: tuple[str, ...] = ()
+    version: str = ""
+    load: ServerLoad | None = None
+
+    @property
+    def is_answering(self) -> bool:
+        return not self.problem
+
+
 DeltaSink = Callable[[str], None]
 """Called on the I/O loop with each piece of text as it arrives; must return at once.
 

@@ -23,6 +23,7 @@ from apps.model_registry.types import (
     Target,
     Tier,
 )
+from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 from octavo.kernel.secrets import Secret, reveal
@@ -35,14 +36,16 @@ def get_route(*, scope: Scope, name: str) -> RouteView:
 
     Raises `NotFound` naming the routes there are.
     """
-    row = (
-        Route.objects.filter(project_id=scope.project_id, name=name)
-        .prefetch_related(_TARGETS)
-        .first()
-    )
+    return route_view(route_row(scope=scope, name=name))
+
+
+def route_row(*, scope: Scope, name: str) -> Route:
+    """With its targets. Raises `NotFound` naming the routes there are."""
+    rows = Route.objects.filter(project_id=scope.project_id, name=name)
+    row = rows.prefetch_related(_TARGETS).first()
     if row is None:
         raise NotFound(f"There is no route {name!r} in this project. {_known_routes(scope)}")
-    return route_view(row)
+    return row
 
 
 def get_callable_route(*, scope: Scope, name: str) -> tuple[RouteView, tuple[str, ...]]:
@@ -94,11 +97,37 @@ def find_base_url(*, kind: ProviderKind) -> str | None:
     return BASE_URLS.get(kind)
 
 
-def provider_row(*, scope: Scope, name: str) -> Provider:
-    row = Provider.objects.filter(organisation_id=scope.organisation_id, name=name).first()
+def get_visible_provider(*, scope: Scope, name: str) -> ProviderView:
+    """`get_provider` for somebody who asks to see it. Needs `model.manage`."""
+    _check_may(scope, Action.MODEL_MANAGE)
+    return get_provider(scope=scope, name=name)
+
+
+def provider_row(*, scope: Scope, name: str, for_update: bool = False) -> Provider:
+    rows = Provider.objects.filter(organisation_id=scope.organisation_id, name=name)
+    row = (rows.select_for_update() if for_update else rows).first()
     if row is None:
         raise NotFound(
             f"There is no provider {name!r}. Create it with POST /api/v1/models/providers first."
+        )
+    return row
+
+
+def get_visible_model(*, scope: Scope, model_id: UUID) -> ModelView:
+    """Needs `run.read`. Raises `NotFound` for a model of another organisation."""
+    _check_may(scope, Action.RUN_READ)
+    return model_view(model_row(scope=scope, model_id=model_id))
+
+
+def model_row(*, scope: Scope, model_id: UUID, for_update: bool = False) -> Model:
+    rows = Model.objects.filter(
+        provider__organisation_id=scope.organisation_id, id=model_id
+    ).select_related("provider")
+    row = (rows.select_for_update(of=("self",)) if for_update else rows).first()
+    if row is None:
+        raise NotFound(
+            f"There is no model {ids.encode(ids.Kind.MODEL, model_id)}. "
+            "GET /api/v1/models lists those there are."
         )
     return row
 

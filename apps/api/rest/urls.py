@@ -93,6 +93,10 @@ urlpatterns = [
     path("services", keys.ServicesView.as_view()),
     path("models", models.ModelsView.as_view()),
     path("models/providers", models.ProvidersView.as_view()),
+    path("models/providers/<str:name>", models.ProviderDetailView.as_view()),
+    path("models/providers/<str:name>/health", models.ProviderHealthView.as_view()),
     path("models/routes", models.RoutesView.as_view()),
+    path("models/routes/<str:name>", models.RouteDetailView.as_view()),
+    path("models/<str:model_id>", models.ModelDetailView.as_view()),
     path("<path:rest>", unknown),
 ]
