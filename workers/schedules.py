@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, InterfaceError, connections
 
 from apps.accounts import services as accounts
-from apps.context.services import ingestion
+from apps.context.services import ingestion, writing
 from apps.governance.services import approvals, budgets
 from apps.orchestration.services import upkeep
 from octavo.kernel import idempotency
@@ -40,6 +40,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),
+        Duty(name="expired entries", perform=writing.forget_expired, every_seconds=60),
         Duty(name="spent keys", perform=idempotency.prune, every_seconds=_DAY),
         Duty(name="spent sign-ins", perform=accounts.prune, every_seconds=_DAY),
     )

@@ -4,6 +4,7 @@
 read; the others are for services, which ask a policy of their own about what they do.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from uuid import UUID
 
@@ -70,6 +71,14 @@ def list_resources(*, scope: Scope) -> list[Resource]:
         Resource(kind=ResourceKind.AGENT, id=agent_id, name=name)
         for agent_id, name in rows.values_list("id", "name")
     ]
+
+
+def agent_names(*, scope: Scope, agent_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    """The names of those agents that the project has; none for a caller who may not read."""
+    if not (agent_ids and _may_read(scope)):
+        return {}
+    rows = Agent.objects.filter(project_id=scope.project_id, id__in=agent_ids)
+    return dict(rows.values_list("id", "name"))
 
 
 def list_versions(

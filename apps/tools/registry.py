@@ -31,6 +31,10 @@ def tool(name: str) -> BuiltinTool:
     return _tools[name]
 
 
+def view(name: str) -> ToolView:
+    return _views[name]
+
+
 def views() -> list[ToolView]:
     """By name, so that prompts which offer them stay the same."""
     return [_views[name] for name in sorted(_views)]

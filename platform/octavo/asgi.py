@@ -22,9 +22,11 @@ from django.db import connections  # noqa: E402
 
 from apps.api import ops  # noqa: E402
 from apps.api.mcp import application as mcp  # noqa: E402
+from apps.api.openai import application as openai  # noqa: E402
 from apps.api.problems import of_error  # noqa: E402
 from apps.inference.services import connections as model_connections  # noqa: E402
 from apps.orchestration.services import upkeep, watching  # noqa: E402
+from apps.tools.services import connections as tool_connections  # noqa: E402
 from octavo.kernel import io  # noqa: E402
 from octavo.kernel.errors import TooLarge  # noqa: E402
 from octavo.static_files import StaticFiles  # noqa: E402
@@ -46,6 +48,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await mcp.application(scope, receive, send)
     elif _static.knows(scope["path"]) and scope["method"] in {"GET", "HEAD"}:
         await _static(scope, receive, send)
+    elif scope["path"].startswith(openai.PREFIX):
+        await openai.application(scope, receive, send)
     else:
         await _bounded(scope, receive, send)
 
@@ -66,6 +70,7 @@ async def _lifespan(receive: Any, send: Any) -> None:
             _wake.set()
             await watching.close()
             await model_connections.close()
+            await tool_connections.close()
             await asyncio.to_thread(_close_pools)
             await send({"type": "lifespan.shutdown.complete"})
             return
