@@ -37,6 +37,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="reaper", perform=upkeep.reap, every_seconds=2),
         Duty(name="reminders", perform=upkeep.remind, every_seconds=3),
         Duty(name="approvals", perform=approvals.expire_due, every_seconds=10),
+        Duty(name="orphans", perform=upkeep.cancel_orphans, every_seconds=15),
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),

@@ -76,6 +76,7 @@ class Waits(StrEnum):
 
     INPUT = "input"
     TIME = "time"
+    RUN = "run"
 
 
 Handler = Callable[[ToolContext, Mapping[str, Any]], ToolResult]
