@@ -21,7 +21,6 @@ from apps.tools.types import (
     ToolResult,
     ToolUnavailable,
     Trust,
-    Waits,
 )
 
 FOLDER = "OCTAVO_TEST_TOOLBOX"
@@ -130,18 +129,6 @@ def _tool(
     )
 
 
-def _agent(name: str) -> BuiltinTool:
-    return BuiltinTool(
-        name=f"agent__{name}",
-        description=f"Test agent {name}.",
-        input_schema={"type": "object", "properties": {"input": {"type": "string"}}},
-        risk=Risk.READ,
-        egress=False,
-        effect=Effect.PURE,
-        waits=Waits.RUN,
-    )
-
-
 def _remote(name: str, effect: Effect) -> BuiltinTool:
     more: dict[str, Any] = {"send": reach, "timeout": timedelta(seconds=5)}
     return _tool(name, None, Risk.WRITE, effect, egress=False, **more)
@@ -156,7 +143,6 @@ TOOLS = (
     _tool("box_mail", send, Risk.WRITE, Effect.KEYED, egress=True),
     _tool("box_launch", send, Risk.IRREVERSIBLE, Effect.KEYED, egress=False),
     _tool("box_note", note, Risk.WRITE, Effect.KEYED, egress=False, touches=touch_notes),
-    *(_agent(name) for name in ("scout", "boss")),
     _remote("box_far_read", Effect.PURE),
     _remote("box_far_keyed", Effect.KEYED),
     _remote("box_far_send", Effect.UNSAFE),

@@ -37,6 +37,9 @@ def find_tool(*, scope: Scope, name: str) -> ToolView | None:
     """The tool of that name in any state: what may be called, `find_callable` says."""
     if registry.has(name):
         return registry.view(name)
+    source = registry.source_of(name)
+    if source is not None:
+        return next(iter(source(scope=scope, name=name)), None)
     row = _tools(scope).filter(name=name).first() if naming.is_upstream(name) else None
     return rows.tool_view(row) if row else None
 
@@ -64,13 +67,16 @@ def list_granted(*, scope: Scope, patterns: Sequence[str]) -> tuple[ToolView, ..
     lists, and whose server is enabled.
     """
     own = [tool for tool in registry.views() if is_granted(tool.name, patterns)]
+    own += _from_sources(scope, patterns)
     wanted = Q()
     for pattern in patterns:
         if pattern.endswith("*"):
             wanted |= Q(name__startswith=pattern[:-1])
-        elif naming.is_upstream(pattern):
+        elif naming.is_upstream(pattern) and registry.source_of(pattern) is None:
             wanted |= Q(name=pattern)
-    return _sorted(own, _offered(scope).filter(wanted)) if wanted else tuple(own)
+    if not wanted:
+        return tuple(sorted(own, key=lambda tool: tool.name))
+    return _sorted(own, _offered(scope).filter(wanted))
 
 
 def find_callable(*, scope: Scope, name: str) -> ToolView | None:
@@ -85,7 +91,21 @@ def find_callable(*, scope: Scope, name: str) -> ToolView | None:
 
 def find_granted(*, scope: Scope, name: str, patterns: Sequence[str]) -> ToolView | None:
     """The tool of that name, if the patterns name it and it may be called now."""
-    return find_callable(scope=scope, name=name) if is_granted(name, patterns) else None
+    if not is_granted(name, patterns):
+        return None
+    if registry.source_of(name) is not None:
+        return find_tool(scope=scope, name=name)
+    return find_callable(scope=scope, name=name)
+
+
+def _from_sources(scope: Scope, patterns: Sequence[str]) -> list[ToolView]:
+    found: dict[str, ToolView] = {}
+    for pattern in patterns:
+        source = registry.source_of(pattern)
+        if source is not None:
+            listed = source(scope=scope, name=None if pattern.endswith("*") else pattern)
+            found |= {tool.name: tool for tool in listed if is_granted(tool.name, [pattern])}
+    return list(found.values())
 
 
 def is_granted(name: str, patterns: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from apps.governance.types import Action, Resource
@@ -107,6 +107,15 @@ class BuiltinTool:
     trust: Trust = Trust.TRUSTED
     timeout: timedelta = timedelta(seconds=30)
     result_cap: int = 32_000
+
+
+class ToolSource(Protocol):
+    """Tools that a layer above keeps for each project, granted only by patterns with its prefix.
+
+    All of them by name, or the one of `name`.
+    """
+
+    def __call__(self, *, scope: Scope, name: str | None = None) -> list["ToolView"]: ...
 
 
 class ToolState(StrEnum):

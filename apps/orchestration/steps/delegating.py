@@ -26,7 +26,7 @@ def delegate(activation: Activation, made: Permitted) -> ToolResult | None:
             scope=activation.scope,
             parent=activation.run,
             step=made.step,
-            agent=made.call.name.removeprefix("agent__"),
+            agent=made.call.name.partition("__")[2],
             input=made.arguments["input"],
         )
     except OctavoError as error:

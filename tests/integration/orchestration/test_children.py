@@ -89,7 +89,7 @@ def test_cancelling_a_parent_ends_its_children_also_when_the_job_was_lost(
 
 
 def test_agents_that_call_each_other_end_at_a_depth(bench: Bench) -> None:
-    runs.save(bench.scope, "boss", tools=("agent__boss",))
+    runs.save(bench.scope, "boss", tools=("agent__*",))
     again: dict[str, Any] = {"answer": "deep"}
     for _ in range(10):
         again = {"calls": [["agent__boss", {"input": json.dumps(again)}]], "answer": "deep"}
