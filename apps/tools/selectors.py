@@ -180,8 +180,9 @@ def tool_row(*, scope: Scope, name: str, lock: bool = False) -> Tool:
 
 
 def find_offered(*, scope: Scope, name: str) -> Tool | None:
-    """The tool's row if it may be called now, read with its server."""
-    return _offered(scope).filter(name=name).first()
+    """The tool's row if it may be called now, read with its server but not its definition."""
+    shown = ("description", "input_schema", "output_schema", "annotations", "warnings", "seen")
+    return _offered(scope).defer(*shown).filter(name=name).first()
 
 
 def find_effect(*, run_id: UUID, step: str) -> EffectView | None:
