@@ -103,7 +103,7 @@ def _fill(filling: _Filling, parts: Sequence[_Part]) -> None:
             filling.dropped.append((part, DropReason.WEAK))
         elif part.text in texts or seen & alike.get(part.hit.chunk_id, set()):
             filling.dropped.append((part, DropReason.DUPLICATE))
-        elif filling.taken_by(part) + part.tokens > filling.cap:
+        elif (taken := filling.taken_by(part)) and taken + part.tokens > filling.cap:
             filling.dropped.append((part, DropReason.ENTRY_CAP))
         elif part.tokens > filling.room:
             filling.dropped.append((part, DropReason.BUDGET))
