@@ -44,6 +44,10 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
         "description": "Writes a line once for each key.",
         "inputSchema": schema(line="string"),
     },
+    "push": {
+        "description": "Writes a line each time, in the middle of its work.",
+        "inputSchema": schema(n="integer"),
+    },
     "count": {
         "description": "Counts to n, telling how far it is.",
         "inputSchema": schema(n="integer"),
@@ -118,6 +122,13 @@ async def note(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
     if line not in lines(folder(), "notes"):
         leave(line, trail="notes")
     return said("noted")
+
+
+async def push(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
+    await asyncio.sleep(0.2)
+    leave(str(arguments["n"]), trail="pushed")
+    await asyncio.sleep(0.2)
+    return said(f"pushed {arguments['n']}")
 
 
 async def count(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
@@ -199,6 +210,7 @@ async def refuse(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
 TOOLS = {
     "echo": echo,
     "note": note,
+    "push": push,
     "count": count,
     "hang": hang,
     "die": die,
