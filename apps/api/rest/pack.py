@@ -9,7 +9,6 @@ from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView
 from apps.api.rest.fields import StrictSerializer
-from apps.api.rest.search import CitationSerializer
 from apps.context.services import packing
 from apps.context.types import DropReason, Packed
 
@@ -24,16 +23,25 @@ class PackBody(StrictSerializer):
     )
 
 
-class PassageSerializer(CitationSerializer):
-    """`[number]` in the text; characters `start` to `end` of that revision."""
+class PlaceSerializer(serializers.Serializer[Any]):
+    """Characters `start` to `end` of that revision's text."""
+
+    space = serializers.CharField(source="citation.space")
+    key = serializers.CharField(source="citation.key")
+    revision = serializers.IntegerField(source="citation.revision")
+    chunk = serializers.IntegerField(source="citation.chunk")
+    start = serializers.IntegerField(source="citation.start")
+    end = serializers.IntegerField(source="citation.end")
+
+
+class PassageSerializer(PlaceSerializer):
+    """`[number]` in the text."""
 
     number = serializers.IntegerField()
-
-    def to_representation(self, instance: Any) -> Any:
-        return {"number": instance.number, **super().to_representation(instance.citation)}
+    trust = serializers.CharField()
 
 
-class DroppedSerializer(CitationSerializer):
+class DroppedSerializer(PlaceSerializer):
     """What was found and left out, to be opened by its place."""
 
     tokens = serializers.IntegerField()
