@@ -25,6 +25,7 @@ SETTINGS = {
     "OCTAVO_LEASE_SECONDS": "2",
     "OCTAVO_EGRESS_ALLOW": "127.0.0.1",
 }
+STAND = "SELECT status, waiting_on, crashes, error, next_seq FROM run"
 EVENTS = "SELECT count(*) FROM event"
 
 
@@ -124,4 +125,4 @@ def _until(condition: Any, person: Person) -> None:
         person.look()
         return bool(condition())
 
-    runs.eventually(holds, within=120, what="the run is stuck")
+    runs.eventually(holds, within=60, what=f"stuck: {person.bench.rows(STAND)}")
