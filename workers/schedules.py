@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, InterfaceError, connections
 
 from apps.accounts import services as accounts
-from apps.context.services import ingestion
+from apps.context.services import ingestion, writing
 from apps.governance.services import approvals, budgets
 from apps.orchestration.services import upkeep
 from octavo.kernel import idempotency
@@ -37,9 +37,11 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="reaper", perform=upkeep.reap, every_seconds=2),
         Duty(name="reminders", perform=upkeep.remind, every_seconds=3),
         Duty(name="approvals", perform=approvals.expire_due, every_seconds=10),
+        Duty(name="orphans", perform=upkeep.cancel_orphans, every_seconds=15),
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),
+        Duty(name="expired entries", perform=writing.forget_expired, every_seconds=60),
         Duty(name="spent keys", perform=idempotency.prune, every_seconds=_DAY),
         Duty(name="spent sign-ins", perform=accounts.prune, every_seconds=_DAY),
     )

@@ -1,5 +1,6 @@
 """Who is who, and on whose ground. Everything here stays within the organisation of the asker."""
 
+import time
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -16,6 +17,10 @@ from octavo.kernel.errors import Forbidden, NotFound
 from octavo.kernel.scope import SYSTEM, PrincipalKind, Scope
 
 DEFAULT = "default"
+
+_ROLE_SECONDS = 2.0
+_MOST_ROLES = 10_000
+_known_roles: dict[tuple[UUID, UUID], tuple[float, Mapping[str, Fact]]] = {}
 
 # Asked once per decision.
 _ROLE_OF_USER = """
@@ -69,6 +74,30 @@ def list_keys(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> l
     return [key_of(row) for row in rows.order_by("-id")[:limit]]
 
 
+def get_key_id(*, scope: Scope, name: str) -> UUID:
+    """The key of the project with this public id, or the only one in force with this name."""
+    rows = ApiKey.objects.filter(project_id=scope.project_id)
+    if name.startswith(f"{ids.Kind.KEY}_"):
+        rows = rows.filter(id=ids.decode(ids.Kind.KEY, name))
+    else:
+        rows = rows.filter(name=name, revoked_at=None)
+    found = list(rows.values_list("id", flat=True)[:2])
+    if len(found) != 1:
+        many = "There is more than one key" if found else "There is no key"
+        raise NotFound(f"{many} {name!r} in this project. Give the id of one: key_….")
+    return found[0]
+
+
+def list_ground(*, scope: Scope) -> Mapping[str, tuple[UUID, str]]:
+    """The caller's own `organisation`, `team` and `project`: id and slug of each."""
+    project = _get_project_row(scope.project_id)
+    return {
+        "organisation": (project.team.organisation_id, project.team.organisation.slug),
+        "team": (project.team_id, project.team.slug),
+        "project": (project.id, project.slug),
+    }
+
+
 def list_members(*, scope: Scope) -> list[MemberView]:
     """People, then services, in the order in which they joined. Needs `run.read`."""
     decisions.check(scope=scope, action=Action.RUN_READ, resource=Resource.project_of(scope))
@@ -77,7 +106,22 @@ def list_members(*, scope: Scope) -> list[MemberView]:
 
 
 def find_role(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:
-    """The role of a user or service in the scope's project; no fact for somebody from outside."""
+    """The role of a user or service in the scope's project; no fact for somebody from outside.
+
+    Model calls ask again and again: what they are told is at most two seconds old.
+    """
+    if action is not Action.MODEL_CALL:
+        return _read_role(scope)
+    asked = (scope.project_id, scope.principal.id)
+    known = _known_roles.get(asked)
+    if known is None or known[0] < time.monotonic():
+        if len(_known_roles) >= _MOST_ROLES:
+            _known_roles.clear()
+        known = _known_roles[asked] = (time.monotonic() + _ROLE_SECONDS, _read_role(scope))
+    return known[1]
+
+
+def _read_role(scope: Scope) -> Mapping[str, Fact]:
     is_user = scope.principal.kind is PrincipalKind.USER
     with connection.cursor() as cursor:
         cursor.execute(
@@ -89,7 +133,7 @@ def find_role(*, scope: Scope, action: Action, resource: Resource) -> Mapping[st
 
 
 def _get_project_row(project_id: UUID) -> Project:
-    row = Project.objects.select_related("team").filter(id=project_id).first()
+    row = Project.objects.select_related("team__organisation").filter(id=project_id).first()
     if row is None:
         name = ids.encode(ids.Kind.PROJECT, project_id)
         raise NotFound(f"There is no project {name}.")

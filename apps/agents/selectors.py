@@ -4,6 +4,7 @@
 read; the others are for services, which ask a policy of their own about what they do.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from apps.agents import codec
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.types import AgentView, Definition
 from apps.governance.services import decisions
-from apps.governance.types import Action, ResourceKind
+from apps.governance.types import Action, Resource, ResourceKind
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
@@ -53,10 +54,31 @@ def list_agents(*, scope: Scope, limit: int = 50, before: UUID | None = None) ->
     agents = Agent.objects.filter(project_id=scope.project_id).order_by("-id")
     if before is not None:
         agents = agents.filter(id__lt=before)
-    found = list(agents[:limit])
-    versions = AgentVersion.objects.filter(agent__in=found).order_by("agent_id", "-number")
-    heads = {row.agent_id: row for row in versions.distinct("agent_id")}
-    return [_view(agent, heads[agent.id]) for agent in found]
+    return _at_head(list(agents[:limit]))
+
+
+def list_startable(*, scope: Scope) -> list[AgentView]:
+    """The agents that the caller may start, by name, each at its newest version."""
+    allowed = decisions.allowed_ids(scope=scope, action=Action.RUN_START, kind=ResourceKind.AGENT)
+    agents = list(Agent.objects.filter(project_id=scope.project_id, id__in=allowed))
+    return sorted(_at_head(agents), key=lambda agent: agent.name)
+
+
+def list_resources(*, scope: Scope) -> list[Resource]:
+    """Every agent of the project, for batch decisions."""
+    rows = Agent.objects.filter(project_id=scope.project_id).order_by("name")
+    return [
+        Resource(kind=ResourceKind.AGENT, id=agent_id, name=name)
+        for agent_id, name in rows.values_list("id", "name")
+    ]
+
+
+def agent_names(*, scope: Scope, agent_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    """The names of those agents that the project has; none for a caller who may not read."""
+    if not (agent_ids and _may_read(scope)):
+        return {}
+    rows = Agent.objects.filter(project_id=scope.project_id, id__in=agent_ids)
+    return dict(rows.values_list("id", "name"))
 
 
 def list_versions(
@@ -87,6 +109,12 @@ def find_head_definition(*, agent_id: UUID) -> Definition | None:
     """The newest definition of an agent that acts outside a run."""
     row = AgentVersion.objects.filter(agent_id=agent_id).order_by("-number").first()
     return codec.from_json(row.definition) if row else None
+
+
+def _at_head(agents: list[Agent]) -> list[AgentView]:
+    versions = AgentVersion.objects.filter(agent__in=agents).order_by("agent_id", "-number")
+    heads = {row.agent_id: row for row in versions.distinct("agent_id")}
+    return [_view(agent, heads[agent.id]) for agent in agents]
 
 
 def _row(scope: Scope, name: str) -> Agent:

@@ -11,6 +11,7 @@ from apps.accounts import services as accounts_services
 from octavo.kernel.errors import Forbidden, Unauthenticated
 from octavo.kernel.scope import Scope
 
+_NO_CREDENTIAL = "No credential. Send `Authorization: Bearer oct_…` with an API key."
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -22,10 +23,10 @@ def authenticate(request: HttpRequest) -> Scope:
     """
     header = request.headers.get("Authorization", "")
     if header:
-        return accounts_services.authenticate_key(secret=_bearer(header))
+        return accounts_services.authenticate_key(secret=bearer(header))
     scope = find_session_scope(request)
     if scope is None:
-        raise Unauthenticated("No credential. Send `Authorization: Bearer oct_…` with an API key.")
+        raise Unauthenticated(_NO_CREDENTIAL)
     if request.method not in _SAFE_METHODS:
         _require_csrf(request)
     return scope
@@ -51,7 +52,10 @@ def find_session_scope(request: HttpRequest) -> Scope | None:
     return accounts.scope_for_user(user_id=user.pk)
 
 
-def _bearer(header: str) -> str:
+def bearer(header: str) -> str:
+    """The secret in an Authorization header. Raises `Unauthenticated` where there is none."""
+    if not header:
+        raise Unauthenticated(_NO_CREDENTIAL)
     kind, _, secret = header.partition(" ")
     if kind.lower() != "bearer" or not secret.strip():
         raise Unauthenticated("The Authorization header must read `Bearer oct_…`.")

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from apps.context.models import Space
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
@@ -29,10 +31,7 @@ def readable_spaces(*, scope: Scope, names: Sequence[str], step: str = "") -> li
     missing or not for the caller. What a run reads leaves a decision for each space.
     """
     wanted = list(dict.fromkeys(names))
-    found = {
-        space.name: space
-        for space in Space.objects.filter(project_id=scope.project_id, name__in=wanted)
-    }
+    found = {space.name: space for space in _of_project(scope).filter(name__in=wanted)}
     allowed = set(_readable_ids(scope)) if scope.run_id is None else None
     for name in wanted:
         if name not in found:
@@ -43,14 +42,21 @@ def readable_spaces(*, scope: Scope, names: Sequence[str], step: str = "") -> li
     return [found[name] for name in wanted]
 
 
-def writable_space(*, scope: Scope, name: str, step: str = "") -> Space:
-    """Raises `NotFound` like `readable_space`, `Forbidden` where it may be read but not written."""
-    space = Space.objects.filter(project_id=scope.project_id, name=name).first()
+def writable_space(*, scope: Scope, name: str, step: str = "", approved: bool = False) -> Space:
+    """Raises `NotFound` like `readable_space`, `Forbidden` where it may be read but not written.
+
+    `approved`: a person approved exactly this call, which policies are told.
+    """
+    space = find_space(scope=scope, name=name)
     if space is None:
         raise _missing(name)
     try:
         decisions.check(
-            scope=scope, action=Action.CONTEXT_WRITE, resource=resource_of(space), step=step
+            scope=scope,
+            action=Action.CONTEXT_WRITE,
+            resource=resource_of(space),
+            facts={"approved": approved},
+            step=step,
         )
     except Forbidden:
         if space.id in _readable_ids(scope):
@@ -61,8 +67,16 @@ def writable_space(*, scope: Scope, name: str, step: str = "") -> Space:
 
 def all_readable(*, scope: Scope) -> list[Space]:
     """Every space that the caller may read, newest first."""
-    spaces = Space.objects.filter(project_id=scope.project_id, id__in=_readable_ids(scope))
-    return list(spaces.order_by("-id"))
+    return list(_of_project(scope).filter(id__in=_readable_ids(scope)).order_by("-id"))
+
+
+def find_space(*, scope: Scope, name: str) -> Space | None:
+    """The space of that name, whoever may read it: for asking policy about it."""
+    return _of_project(scope).filter(name=name).first()
+
+
+def _of_project(scope: Scope) -> QuerySet[Space]:
+    return Space.objects.filter(project_id=scope.project_id).select_related("parent")
 
 
 def _may_read(scope: Scope, space: Space, step: str) -> bool:

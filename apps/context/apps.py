@@ -7,11 +7,12 @@ class ContextConfig(AppConfig):
     name = "apps.context"
 
     def ready(self) -> None:
-        from apps.context import access, builtin_tools
+        from apps.context import access
+        from apps.context.tools import changing, reading
         from apps.governance.services import decisions
         from apps.governance.types import ResourceKind
         from apps.tools.services.builtins import register_builtin
 
         decisions.register_lister(kind=ResourceKind.SPACE, lister=access.list_resources)
-        for tool in builtin_tools.TOOLS:
+        for tool in (*reading.TOOLS, *changing.TOOLS):
             register_builtin(tool)

@@ -21,12 +21,14 @@ MAX_TOKENS = 220
 _FRAGMENT = 120  # a shorter piece (a heading, an opening fence) joins the one after it
 _JOINED = 1000
 _TITLE = 160
+_CONTEXT = 500  # characters of a neighbouring turn that count
 
-_MARKDOWN = {".md", ".markdown", ".mdx", ".rmd"}
+# A page is kept as the Markdown that `html` makes of it.
+_MARKDOWN = {".md", ".markdown", ".mdx", ".rmd", ".html", ".htm", ".xhtml"}
 _CODE = frozenset(
     f".{suffix}"
     for suffixes in (
-        "bash c cc clj cpp cs css cu dart ex go h hpp hs html java js json jsx kt lua m",
+        "bash c cc clj cpp cs css cu dart ex go h hpp hs java js json jsx kt lua m",
         "php pl proto ps1 py r rb rs scala scss sh sql svelte swift tf toml ts tsx vue",
         "xml yaml yml zig",
     )
@@ -37,48 +39,66 @@ _FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})")
 _BLOCK_START = re.compile(
     r"\n(?=(?:@|async def |class |def |export |fn |func |function |pub |type )|[^\s})\]])"
 )
+_UNBROKEN = re.compile(r"(?<!\S)\S{1000,}")
+# A turn begins at a line that names its speaker, or after an empty line.
+_TURN = re.compile(r"\n(?=\W{0,4}[^\W\d_][\w .'()-]{0,40}:\s)|(?<=\n)[ \t]*\n(?=[ \t]*\S)")
 
 
 class Syntax(StrEnum):
     PROSE = "prose"
     MARKDOWN = "markdown"
     CODE = "code"
+    DIALOGUE = "dialogue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Characters `start` to `start + len(text)`; `heading` is `Title > Section`, or empty."""
+    """Characters `start` to `start + len(text)`; `heading` is `Title > Section`, or empty.
+
+    `context` holds the turns of a dialogue around this one: its words are found, not its meaning.
+    """
 
     text: str
     heading: str
     start: int
+    context: str = ""
 
     @property
     def hash(self) -> bytes:
-        """Identifies the piece and its headings: the same hash needs no second embedding."""
-        return hashlib.sha256(f"{self.heading}\x1f{self.text}".encode()).digest()
+        """Identifies the piece, its headings and its context: the same hash needs no second
+        embedding.
+        """
+        around = f"\x1f{self.context}" if self.context else ""
+        return hashlib.sha256(f"{self.heading}\x1f{self.text}{around}".encode()).digest()
 
     @property
     def indexed(self) -> str:
-        """What is embedded and searched: the headings, then the text."""
+        """What is embedded: the headings, then the text."""
         body = self.text.strip()
         return f"{self.heading}\n{body}" if self.heading and body else body
+
+    @property
+    def worded(self) -> str:
+        """What is searched by its words: all of it."""
+        return f"{self.indexed}\n{self.context}" if self.context else self.indexed
 
 
 def syntax_of(key: str, kind: SpaceKind) -> Syntax:
     """Told by the name's ending; a name without a known one is code in a space of code."""
     suffix = PurePosixPath(key).suffix.lower()
-    if suffix in _MARKDOWN:
+    if suffix in _MARKDOWN and kind is not SpaceKind.DIALOGUE:
         return Syntax.MARKDOWN
     if suffix in _CODE or (kind is SpaceKind.CODE and not suffix):
         return Syntax.CODE
-    return Syntax.PROSE
+    return Syntax.DIALOGUE if kind is SpaceKind.DIALOGUE else Syntax.PROSE
 
 
 def split(text: str, *, syntax: Syntax) -> tuple[Piece, ...]:
     """The pieces of `text`, in order; none for an empty text."""
     if not text:
         return ()
+    if syntax is Syntax.DIALOGUE:
+        return tuple(_turns(text))
     spans = _spans(list(_cut(text, syntax)))
     if syntax is Syntax.MARKDOWN:
         headings = _markdown_headings(text)
@@ -106,6 +126,19 @@ def count_tokens(text: str) -> int:
     return sum(len(w) if not w.isascii() else 1 + (len(w) - 1) // 6 for w in words)
 
 
+def _turns(text: str) -> Iterator[Piece]:
+    """One piece for each turn, with the turns before and after it as its context."""
+    bounds = [0, *(match.end() for match in _TURN.finditer(text) if match.end()), len(text)]
+    turns = [text[start:end] for start, end in pairwise(bounds)]
+    start = 0
+    for place, turn in enumerate(turns):
+        around = (*turns[max(0, place - 1) : place], *turns[place + 1 : place + 2])
+        context = "\n".join(other.strip()[:_CONTEXT] for other in around)
+        for part in _cut(turn, Syntax.PROSE):
+            yield Piece(text=part, heading="", start=start, context=context)
+            start += len(part)
+
+
 @cache
 def _splitter(syntax: Syntax, low: int, high: int) -> MarkdownSplitter | TextSplitter:
     kind = MarkdownSplitter if syntax is Syntax.MARKDOWN else TextSplitter
@@ -113,6 +146,24 @@ def _splitter(syntax: Syntax, low: int, high: int) -> MarkdownSplitter | TextSpl
 
 
 def _cut(text: str, syntax: Syntax) -> Iterator[str]:
+    """What has no gap to be cut at is sliced first: the splitter takes quadratic time over it."""
+    start = 0
+    for run in _UNBROKEN.finditer(text):
+        yield from _cut_spaced(text[start : run.start()], syntax)
+        yield from _slices(run[0])
+        start = run.end()
+    yield from _cut_spaced(text[start:], syntax)
+
+
+def _slices(run: str) -> Iterator[str]:
+    size = TARGET_CHARACTERS[1]
+    for start in range(0, len(run), size):
+        yield from _within_tokens(run[start : start + size], Syntax.PROSE)
+
+
+def _cut_spaced(text: str, syntax: Syntax) -> Iterator[str]:
+    if not text:
+        return
     if syntax is Syntax.CODE:
         yield from _cut_code(text)
         return

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from apps.context import chunking, embeddings, parsing, revising
+from apps.context import chunking, embeddings, lineage, parsing
 from apps.context.chunking import Piece
-from apps.context.models import Entry, Revision, Space
+from apps.context.models import Space
 from apps.context.parsing import Parsed
 from apps.context.services import writing
 from apps.context.types import FileReport, FileStatus, SpaceKind
@@ -76,7 +76,7 @@ def _draft(space: Space, incoming: Incoming) -> _Draft:
     path, key = incoming.path, incoming.key
     if incoming.problem:
         return _Draft(incoming=incoming, outcome=failed(path, incoming.problem))
-    head = _head(space, key)
+    head = lineage.head_at(space, key)
     if head and head.source_hash and bytes(head.source_hash) == parsing.hash_of(incoming.data):
         report = FileReport(path=path, status=FileStatus.UNCHANGED, chunks=len(head.chunks))
         return _Draft(incoming=incoming, outcome=report)
@@ -90,11 +90,6 @@ def _draft(space: Space, incoming: Incoming) -> _Draft:
     syntax = chunking.syntax_of(key, SpaceKind(space.kind))
     pieces = chunking.split(parsed.text, syntax=syntax)
     return _Draft(incoming=incoming, outcome=parsed, pieces=pieces, is_new=head is None)
-
-
-def _head(space: Space, key: str) -> Revision | None:
-    entry = Entry.objects.filter(space=space, key=key, is_deleted=False).first()
-    return revising.head_of(entry) if entry else None
 
 
 def _write(scope: Scope, space: Space, draft: _Draft, fresh: frozenset[bytes]) -> FileReport:

@@ -12,7 +12,10 @@ from octavo.kernel import ids
 
 
 class Space(models.Model):
-    """`seq` counts the transactions that changed the space; its row is their lock."""
+    """`seq` counts the transactions that changed the space; its row is their lock.
+
+    A branch reads what it has not changed from `parent` as of `base_seq`; once merged it is closed.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.new)
     organisation_id = models.UUIDField()
@@ -22,6 +25,9 @@ class Space(models.Model):
     seq = models.BigIntegerField(default=0)
     entry_count = models.IntegerField(default=0)
     chunk_count = models.IntegerField(default=0)
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="+")
+    base_seq = models.BigIntegerField(null=True)
+    merged_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -32,7 +38,9 @@ class Space(models.Model):
 
 
 class Entry(models.Model):
-    """One key of a space. `head_number` is the newest revision, which may be a deletion."""
+    """One key of a space. `head_number` is the newest revision, which may be a deletion; in a
+    branch the numbers go on from the parent's. `expires_at` is that of the head.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.new)
     space = models.ForeignKey(Space, on_delete=models.CASCADE, related_name="entries")
@@ -40,6 +48,7 @@ class Entry(models.Model):
     kind = models.TextField(default=EntryKind.DOCUMENT)
     head_number = models.IntegerField(default=0)
     is_deleted = models.BooleanField(default=False)
+    expires_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "entry"
@@ -50,6 +59,11 @@ class Entry(models.Model):
                 opclasses=["uuid_ops", "text_pattern_ops"],
                 name="entry_key_prefix",
             ),
+            models.Index(
+                fields=["expires_at"],
+                name="entry_expiring",
+                condition=models.Q(expires_at__isnull=False, is_deleted=False),
+            ),
         ]
 
 
@@ -57,14 +71,18 @@ class Revision(models.Model):
     """`chunks[i]` begins at character `starts[i]`; their texts joined are the revision's text.
 
     `source_hash` is the SHA-256 of the file it was read from, so that an unchanged file is known
-    without being parsed.
+    without being parsed. `restores` is the number of the revision whose text a rollback brought
+    back. `valid_from` and `valid_to` are times of the world, not of the store.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new)
+    space = models.ForeignKey(Space, on_delete=models.CASCADE, related_name="+", db_index=False)
     entry = models.ForeignKey(Entry, on_delete=models.CASCADE, related_name="revisions")
     number = models.IntegerField()
     seq = models.BigIntegerField()
     operation = models.TextField()
+    restores = models.IntegerField(null=True)
+    kind = models.TextField(default=EntryKind.DOCUMENT)
     author_kind = models.TextField()
     author_id = models.UUIDField()
     author_name = models.TextField()
@@ -73,6 +91,10 @@ class Revision(models.Model):
     why = models.TextField()
     metadata = models.JSONField(default=dict)
     trust = models.TextField()
+    sources = models.JSONField(default=list)
+    valid_from = models.DateTimeField(null=True)
+    valid_to = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
     text_hash = models.BinaryField()
     source_hash = models.BinaryField(null=True)
     length = models.IntegerField()
@@ -85,17 +107,40 @@ class Revision(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["entry", "number"], name="revision_number_once"),
         ]
-        indexes = [models.Index(fields=["entry", "-seq"], name="revision_as_of")]
+        indexes = [
+            models.Index(fields=["entry", "-seq"], name="revision_as_of"),
+            models.Index(fields=["space", "seq"], name="revision_space_seq"),
+            models.Index(fields=["space", "created_at", "seq"], name="revision_space_time"),
+        ]
+
+
+class Snapshot(models.Model):
+    """A name for a sequence number of a space."""
+
+    space = models.ForeignKey(
+        Space, on_delete=models.CASCADE, related_name="snapshots", db_index=False
+    )
+    name = models.TextField()
+    seq = models.BigIntegerField()
+    author_name = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "snapshot"
+        constraints = [models.UniqueConstraint(fields=["space", "name"], name="snapshot_name_once")]
 
 
 class Blob(models.Model):
-    """The text of a chunk and the headings above it, kept once per organisation."""
+    """The text of a chunk, the headings above it and, in a dialogue, the turns around it; kept once
+    per organisation.
+    """
 
     pk = models.CompositePrimaryKey("organisation_id", "hash")
     organisation_id = models.UUIDField()
     hash = models.BinaryField()
     heading = models.TextField()
     text = models.TextField()
+    context = models.TextField(default="", db_default="")
 
     class Meta:
         db_table = "blob"
@@ -174,7 +219,10 @@ class ReadLog(models.Model):
 
     class Meta:
         db_table = "read_log"
-        indexes = [models.Index(fields=["run_id", "step"], name="read_log_run")]
+        indexes = [
+            models.Index(fields=["run_id", "step"], name="read_log_run"),
+            models.Index(fields=["entry_id", "-id"], name="read_log_entry"),
+        ]
 
 
 class IngestJob(models.Model):

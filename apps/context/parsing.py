@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from apps.context import html
 from apps.context.types import UnreadableFile
 
 _BOMS = (
@@ -14,6 +15,7 @@ _BOMS = (
 )
 _UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _SNIFFED = 8192
+_HTML = frozenset({".html", ".htm", ".xhtml"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ def hash_of(data: bytes) -> bytes:
 
 
 def parse(*, name: str, data: bytes) -> Parsed:
-    """The text of a PDF or of a UTF-8 or UTF-16 text file.
+    """The text of a PDF, of an HTML page, or of a UTF-8 or UTF-16 text file.
 
     Raises `UnreadableFile` naming the file, the cause and the next step.
     """
@@ -39,7 +41,10 @@ def parse(*, name: str, data: bytes) -> Parsed:
         return Parsed(text=text, metadata={"pages": pages})
     if PurePath(name).suffix.lower() == ".pdf":
         raise UnreadableFile(f"{name} does not begin like a PDF. Export it again and retry.")
-    return Parsed(text=_decode(name, data), metadata={})
+    text = _decode(name, data)
+    if PurePath(name).suffix.lower() in _HTML:
+        return Parsed(text=html.to_markdown(text), metadata={})
+    return Parsed(text=text, metadata={})
 
 
 def _decode(name: str, data: bytes) -> str:

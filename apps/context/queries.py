@@ -5,6 +5,8 @@ Fusion Functions for Hybrid Retrieval", 2023). The rarest terms of a query find 
 many as together occur in a twentieth of the chunks; all terms count in the score.
 """
 
+from dataclasses import dataclass
+
 from apps.context.types import SearchMode, SpaceKind
 
 POOL = 100  # candidates of each leg
@@ -17,11 +19,16 @@ APPROXIMATE_SETTINGS = (
     "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = on"
 )
 
-_ASKED = """
+# A place is one layer of a space that was asked for: `n` numbers it, `name` is what was asked,
+# `depth` 0 is the space itself, `at` the last sequence number that counts.
+_PLACES = """
 place AS MATERIALIZED (
-  SELECT *
-  FROM unnest(%(spaces)s::uuid[], %(kinds)s::text[], %(weights)s::float8[]) AS p (id, kind, weight)
-), spoken AS (
+  SELECT * FROM unnest(%(spaces)s::uuid[], %(kinds)s::text[], %(weights)s::float8[],
+                       %(names)s::text[], %(seqs)s::bigint[], %(depths)s::int[])
+    WITH ORDINALITY AS p (id, kind, weight, name, at, depth, n)
+)"""
+
+_ASKED = """, spoken AS (
   SELECT k.kind, t.lexeme FROM (SELECT DISTINCT kind FROM place) AS k
   CROSS JOIN LATERAL unnest(lex_terms(k.kind, %(query)s)) AS t
 ), term AS (
@@ -44,38 +51,67 @@ place AS MATERIALIZED (
   FROM weighed
 )"""
 
+# The present of whole spaces: two conditions that the partial indexes know.
+_LIVE_SOURCE = "chunk AS c"
+_LIVE_ROWS = "c.space_id = ANY(%(spaces)s) AND c.died IS NULL"
+_LIVE_PASSING = """, passing AS MATERIALIZED (
+  SELECT e.id FROM entry AS e
+  JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
+  WHERE e.space_id = ANY(%(spaces)s) AND NOT e.is_deleted AND {condition}
+)"""
+_LIVE_PASSES = " AND c.entry_id IN (SELECT id FROM passing)"
+
+# An earlier moment, or a branch over its parent.
+_PAST_SOURCE = "place AS p JOIN chunk AS c ON c.space_id = p.id"
+_PAST_ROWS = """c.born <= p.at AND (c.died IS NULL OR c.died > p.at)
+    AND NOT EXISTS (SELECT 1 FROM hidden AS h WHERE h.n = p.n AND h.id = c.entry_id)"""
+_PAST_HIDDEN = """, hidden AS MATERIALIZED (
+  SELECT low.n, below.id
+  FROM place AS high JOIN place AS low ON low.name = high.name AND low.depth > high.depth
+  JOIN entry AS above ON above.space_id = high.id
+  JOIN entry AS below ON below.space_id = low.id AND below.key = above.key
+  WHERE EXISTS (SELECT 1 FROM revision AS v WHERE v.entry_id = above.id AND v.seq <= high.at)
+)"""
+_PAST_PASSING = """, passing AS MATERIALIZED (
+  SELECT p.n, e.id FROM place AS p JOIN entry AS e ON e.space_id = p.id
+  CROSS JOIN LATERAL (
+    SELECT * FROM revision AS r WHERE r.entry_id = e.id AND r.seq <= p.at
+    ORDER BY r.seq DESC LIMIT 1
+  ) AS v
+  WHERE v.operation <> 'delete' AND {condition}
+)"""
+_PAST_PASSES = " AND EXISTS (SELECT 1 FROM passing AS f WHERE f.n = p.n AND f.id = c.entry_id)"
+
 _LEXICAL = """, lexical AS (
-  SELECT c.id FROM chunk AS c
-  WHERE c.terms && (SELECT terms FROM asked) AND c.space_id = ANY(%(spaces)s) AND c.died IS NULL
+  SELECT {row} FROM {source} WHERE {rows} AND c.terms && (SELECT terms FROM asked)
   ORDER BY c.bm <#> (SELECT bm FROM asked)
   LIMIT %(pool)s
 )"""
 
 # "+ 0" keeps the planner off the HNSW index, which loses rows behind a filter.
 _DENSE_EXACT = """, dense AS (
-  SELECT c.id FROM chunk AS c
-  WHERE c.space_id = ANY(%(spaces)s) AND c.died IS NULL AND c.model_id = %(model)s
+  SELECT {row} FROM {source} WHERE {rows} AND c.model_id = %(model)s
   ORDER BY (c.emb <=> %(vector)s::halfvec) + 0
   LIMIT %(pool)s
 )"""
 
 _DENSE_APPROXIMATE = """, dense AS (
-  SELECT c.id FROM chunk AS c
-  WHERE c.space_id = ANY(%(spaces)s) AND c.died IS NULL AND c.model_id = %(model)s
-    AND c.dimensions = {dimensions}
+  SELECT {row} FROM {source} WHERE {rows} AND c.model_id = %(model)s AND c.dimensions = {dimensions}
   ORDER BY c.emb::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions})
   LIMIT %(pool)s
 )"""
 
+_FOUND_LIVE = ("SELECT id FROM dense", "SELECT id FROM lexical")
+_FOUND_PAST = ("SELECT id, n FROM dense", "SELECT id, n FROM lexical")
 _SCORED = """, pool AS (
   {pool}
 ), raw AS (
-  SELECT c.id, c.space_id, c.entry_id, c.hash, p.weight, {dense} AS dense, {lexical} AS lexical
-  FROM pool JOIN chunk AS c USING (id) JOIN place AS p ON p.id = c.space_id
+  SELECT c.id, p.n, c.entry_id, c.hash, p.weight, {dense} AS dense, {lexical} AS lexical
+  FROM pool JOIN chunk AS c USING (id) JOIN place AS p ON {place}
 ), bounds AS (
   SELECT min(dense) AS d0, max(dense) AS d1, min(lexical) AS l0, max(lexical) AS l1 FROM raw
 ), ranked AS (
-  SELECT id, space_id, entry_id, hash, {score} AS score
+  SELECT id, n, entry_id, hash, {score} AS score
   FROM raw, bounds ORDER BY score DESC, id LIMIT %(limit)s
 )"""
 
@@ -92,28 +128,33 @@ _FUSED_SCORE = """
     + (1 - weight) * CASE WHEN l1 > l0 THEN (lexical - l0) / (l1 - l0)
                           WHEN l1 > 0 THEN 1 ELSE 0 END"""
 
-_SUBSTRING = """
-WITH ranked AS (
-  SELECT c.id, c.space_id, c.entry_id, c.hash, 1.0 AS score FROM chunk AS c
-  JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = c.hash
-  JOIN entry AS e ON e.id = c.entry_id
-  WHERE c.space_id = ANY(%(spaces)s) AND c.died IS NULL
-    AND position(lower(%(query)s) IN lower(b.text)) > 0
-  ORDER BY e.key, c.id
+# A whole name spelt so is certain; part of one, or another spelling, is less so.
+_VERBATIM = """, ranked AS (
+  SELECT c.id, p.n, c.entry_id, c.hash,
+    CASE WHEN position(%(query)s IN b.text) = 0 THEN 0.6
+         WHEN b.text ~ %(whole)s THEN 1.0 ELSE 0.8 END AS score
+  FROM {source} JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = c.hash
+  WHERE {rows} AND position(lower(%(query)s) IN lower(b.text)) > 0
+  ORDER BY score DESC, c.id
   LIMIT %(limit)s
 )"""
-
 _CITED = """
-SELECT r.id, r.score, s.name, s.seq, e.id, e.key, v.number, v.trust, v.metadata, b.text, b.heading,
-       array_position(v.chunks, r.id) AS place, v.starts[array_position(v.chunks, r.id)] AS start,
-       {found} AS found
+SELECT r.id, r.score, p.name, s.seq, e.id, e.key, v.number, v.trust, v.metadata, b.text,
+       b.heading, array_position(v.chunks, r.id) AS place,
+       v.starts[array_position(v.chunks, r.id)] AS start, {found} AS found
 FROM ranked AS r
-JOIN space AS s ON s.id = r.space_id
+JOIN place AS p ON p.n = r.n
+JOIN space AS s ON s.id = p.id
 JOIN entry AS e ON e.id = r.entry_id
-JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
+{revision}
 JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = r.hash
 ORDER BY r.score DESC, e.key, place
 """
+_HEAD = "JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number"
+_THEN = """CROSS JOIN LATERAL (
+  SELECT * FROM revision AS old WHERE old.entry_id = e.id AND old.seq <= p.at
+  ORDER BY old.seq DESC LIMIT 1
+) AS v"""
 
 # How much of the question's weight each text carries, 0 to 1; in the order of the texts.
 WORD_SHARES = """
@@ -153,21 +194,81 @@ COLUMNS = (
 )
 
 
-def search_statement(mode: SearchMode, *, approximate: int | None = None) -> str:
-    """The statement of a mode. `approximate`: the width whose HNSW index finds the dense leg."""
-    if mode is SearchMode.EXACT:
-        return _SUBSTRING + _CITED.format(found="0")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Which statement is needed. `past`: of a moment or a branch. `condition` is a compiled filter,
+    `approximate` the width whose HNSW index finds the dense leg.
+    """
+
+    mode: SearchMode
+    past: bool = False
+    condition: str = ""
+    approximate: int | None = None
+
+
+def search_statement(shape: Shape) -> str:
+    """The parameters are those of `_PLACES` and `query`, `limit`, `pool`, `organisation`, `model`,
+    `vector`, `whole`, and the filter's own.
+    """
     dense = _DENSE_EXACT
-    if approximate:
-        dense = _DENSE_APPROXIMATE.format(dimensions=approximate)
-    if mode is SearchMode.LEXICAL:
-        legs, pool, scores = _LEXICAL, "SELECT id FROM lexical", (_NONE, _BM25, _LEXICAL_SCORE)
-    elif mode is SearchMode.DENSE:
-        legs, pool, scores = dense, "SELECT id FROM dense", (_COSINE, _NONE, _DENSE_SCORE)
+    if shape.approximate:
+        dense = _DENSE_APPROXIMATE.replace("{dimensions}", str(shape.approximate))
+    head, found = _asked(shape), "0"
+    if shape.mode is SearchMode.EXACT:
+        body = _of_rows(_VERBATIM, shape, named=True)
+    else:
+        body = _legs(shape, dense)
+        if shape.mode is not SearchMode.LEXICAL:
+            found = "(SELECT count(*) FROM dense)"
+    cited = _CITED.format(found=found, revision=_THEN if shape.past else _HEAD)
+    return f"WITH {head}{body}{cited}"
+
+
+def count_statement(shape: Shape) -> str:
+    """How many chunks a filter leaves, up to one more than are scanned exactly."""
+    rows = _LIVE_ROWS + _LIVE_PASSES
+    return (
+        f"WITH {_asked(shape)} SELECT count(*) FROM "  # noqa: S608  compiled from constants
+        f"(SELECT 1 FROM chunk AS c WHERE {rows} LIMIT {EXACT_ROWS + 1}) AS visible"
+    )
+
+
+def _asked(shape: Shape) -> str:
+    parts = [_PLACES, _ASKED]
+    if shape.past:
+        parts.append(_PAST_HIDDEN)
+    if shape.condition:
+        passing = _PAST_PASSING if shape.past else _LIVE_PASSING
+        parts.append(passing.replace("{condition}", shape.condition))
+    return "".join(parts)
+
+
+def _of_rows(template: str, shape: Shape, *, named: bool = False) -> str:
+    """`template` over the rows that may be seen. `named`: with the place of each as `p`."""
+    if shape.past:
+        source, rows, row, passes = _PAST_SOURCE, _PAST_ROWS, "c.id, p.n", _PAST_PASSES
+    else:
+        source, rows, row, passes = _LIVE_SOURCE, _LIVE_ROWS, "c.id", _LIVE_PASSES
+        source += " JOIN place AS p ON p.id = c.space_id" if named else ""
+    rows += passes if shape.condition else ""
+    return template.format(source=source, rows=rows, row=row)
+
+
+def _legs(shape: Shape, dense: str) -> str:
+    one, other = _FOUND_PAST if shape.past else _FOUND_LIVE
+    if shape.mode is SearchMode.LEXICAL:
+        legs, pool, scores = _LEXICAL, other, (_NONE, _BM25, _LEXICAL_SCORE)
+    elif shape.mode is SearchMode.DENSE:
+        legs, pool, scores = dense, one, (_COSINE, _NONE, _DENSE_SCORE)
     else:
         legs = dense + _LEXICAL
-        pool = "SELECT id FROM dense UNION SELECT id FROM lexical"
+        pool = f"{one} UNION {other}"
         scores = (_COSINE, _BM25, _FUSED_SCORE)
-    scored = _SCORED.format(pool=pool, dense=scores[0], lexical=scores[1], score=scores[2])
-    found = "0" if mode is SearchMode.LEXICAL else "(SELECT count(*) FROM dense)"
-    return f"WITH {_ASKED}{legs}{scored}{_CITED.format(found=found)}"
+    scored = _SCORED.format(
+        pool=pool,
+        place="p.n = pool.n" if shape.past else "p.id = c.space_id",
+        dense=scores[0],
+        lexical=scores[1],
+        score=scores[2],
+    )
+    return _of_rows(legs, shape) + scored

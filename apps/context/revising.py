@@ -2,22 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import F
 
+from apps.context import lineage
 from apps.context.chunking import Piece
 from apps.context.models import Entry, Revision, Space
-from apps.context.types import EntryKind
+from apps.context.types import EntryKind, Operation
 from octavo.kernel.errors import Conflict
 from octavo.kernel.scope import Scope
 
 _KEEP_BLOBS = """
-INSERT INTO blob (organisation_id, hash, heading, text)
-SELECT %s, new.hash, new.heading, new.text
-FROM unnest(%s::bytea[], %s::text[], %s::text[]) AS new (hash, heading, text)
+INSERT INTO blob (organisation_id, hash, heading, text, context)
+SELECT %s, new.hash, new.heading, new.text, new.context
+FROM unnest(%s::bytea[], %s::text[], %s::text[], %s::text[]) AS new (hash, heading, text, context)
 ORDER BY new.hash
 ON CONFLICT DO NOTHING
 """
@@ -47,7 +49,7 @@ class Draft:
     """What the next revision of `key` is to say. `base` is the head its author had read."""
 
     key: str
-    operation: str
+    operation: Operation
     why: str
     base: int | None = None
     kind: EntryKind = EntryKind.DOCUMENT
@@ -57,6 +59,10 @@ class Draft:
     model_id: UUID | None = None
     metadata: Mapping[str, Any]
     trust: str
+    sources: Sequence[Mapping[str, Any]] = ()
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    expires_at: datetime | None = None
     step: str
 
 
@@ -69,37 +75,45 @@ class Revised:
 
 
 def lock_space(space_id: UUID) -> Space:
-    """The one lock of a write: writers of one space take turns."""
-    return Space.objects.select_for_update().get(id=space_id)
+    """The one lock of a write: writers of one space take turns. Raises `Conflict` for a branch that
+    was merged.
+    """
+    space = Space.objects.select_for_update().get(id=space_id)
+    if space.merged_at is not None:
+        raise Conflict(
+            f"The branch {space.name!r} was merged, so nothing more is written to it. Write to the "
+            "space it was merged into, or begin a new branch."
+        )
+    return space
 
 
-def head_of(entry: Entry) -> Revision | None:
-    return entry.revisions.filter(number=entry.head_number).first()
-
-
-def find_of_step(*, scope: Scope, entry: Entry, step: str) -> Revision | None:
-    """What this step of this run wrote before it was tried again."""
+def find_of_step(*, scope: Scope, space: Space, key: str, step: str) -> Revision | None:
+    """What this step of this run wrote to `key` before it was tried again."""
     if scope.run_id is None or not step:
         return None
-    return entry.revisions.filter(run_id=scope.run_id, step=step).first()
+    written = Revision.objects.filter(space=space, entry__key=key, run_id=scope.run_id, step=step)
+    return written.select_related("entry").first()
 
 
 def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
     """Append the revision to a space locked by `lock_space`. Raises `Conflict` with the head if
     `draft.base` is not it.
     """
-    entry = _entry(space, draft)
+    if done := find_of_step(scope=scope, space=space, key=draft.key, step=draft.step):
+        return Revised(revision=done, entry=done.entry, born=0, died=0)
+    head = lineage.revision_at(lineage.layers_of(space), draft.key)
+    check_base(key=draft.key, head=head, base=draft.base)
+    entry = lineage.own_entry(space, draft.key, draft.kind)
     was_live = entry.head_number > 0 and not entry.is_deleted
-    if done := find_of_step(scope=scope, entry=entry, step=draft.step):
-        return Revised(revision=done, entry=entry, born=0, died=0)
-    check_base(entry=entry, base=draft.base)
     seq = space.seq + 1
     chunks, born, died = _turn_over(scope, space, entry, draft, seq)
     revision = Revision.objects.create(
+        space=space,
         entry=entry,
         number=entry.head_number + 1,
         seq=seq,
         operation=draft.operation,
+        kind=draft.kind,
         author_kind=scope.principal.kind,
         author_id=scope.principal.id,
         author_name=scope.principal.name,
@@ -108,6 +122,10 @@ def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
         why=draft.why,
         metadata=dict(draft.metadata),
         trust=draft.trust,
+        sources=list(draft.sources),
+        valid_from=draft.valid_from,
+        valid_to=draft.valid_to,
+        expires_at=draft.expires_at,
         text_hash=draft.text_hash,
         source_hash=draft.source_hash,
         length=sum(len(piece.text) for piece in draft.pieces),
@@ -115,41 +133,43 @@ def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
         starts=[piece.start for piece in draft.pieces],
     )
     revision.refresh_from_db(fields=["created_at"])
-    entry.head_number, entry.is_deleted = revision.number, draft.operation == "delete"
-    entry.kind = draft.kind
-    entry.save(update_fields=["head_number", "is_deleted", "kind"])
-    is_live = not entry.is_deleted
-    Space.objects.filter(id=space.id).update(
-        seq=seq,
-        entry_count=F("entry_count") + int(is_live) - int(was_live),
-        chunk_count=F("chunk_count") + born - died,
-    )
+    _advance(space, entry, revision, was_live=was_live, chunks=born - died)
     return Revised(revision=revision, entry=entry, born=born, died=died)
 
 
-def check_base(*, entry: Entry | None, base: int | None) -> None:
-    """`base` 0 means that the entry must not exist."""
-    head = 0 if entry is None else entry.head_number
-    deleted = entry is not None and entry.is_deleted
-    if base is None or base == head or (base == 0 and deleted):
+def check_base(*, key: str, head: Revision | None, base: int | None) -> None:
+    """Raises `Conflict` with the head unless `base` is its number; 0 means that the entry must not
+    exist.
+    """
+    number = head.number if head else 0
+    deleted = head is not None and head.operation == Operation.DELETE
+    if base is None or base == number or (base == 0 and deleted):
         return
-    revision = head_of(entry) if entry else None
-    key = entry.key if entry else ""
     raise Conflict(
-        f"{key or 'The entry'} is at revision {head}, not {base}. Read it again, apply your change "
-        f"to that text, and send base_rev {head}.",
+        f"{key} is at revision {number}, not {base}. Read it again, apply your change to that "
+        f"text, and send base_rev {number}.",
         head={
-            "revision": head,
-            "author": revision.author_name if revision else None,
-            "why": revision.why if revision else None,
+            "revision": number,
+            "author": head.author_name if head else None,
+            "why": head.why if head else None,
             "deleted": deleted,
         },
     )
 
 
-def _entry(space: Space, draft: Draft) -> Entry:
-    found = Entry.objects.filter(space=space, key=draft.key).first()
-    return found or Entry.objects.create(space=space, key=draft.key, kind=draft.kind)
+def _advance(
+    space: Space, entry: Entry, revision: Revision, *, was_live: bool, chunks: int
+) -> None:
+    """Make the revision the head of its entry and of the space's count."""
+    entry.head_number = revision.number
+    entry.is_deleted = revision.operation == Operation.DELETE
+    entry.kind, entry.expires_at = revision.kind, revision.expires_at
+    entry.save(update_fields=["head_number", "is_deleted", "kind", "expires_at"])
+    Space.objects.filter(id=space.id).update(
+        seq=revision.seq,
+        entry_count=F("entry_count") + int(not entry.is_deleted) - int(was_live),
+        chunk_count=F("chunk_count") + chunks,
+    )
 
 
 def _turn_over(
@@ -171,7 +191,7 @@ def _turn_over(
                 "seq": seq,
                 "kind": space.kind,
                 "hashes": hashes,
-                "texts": [piece.indexed for piece in pieces.values()],
+                "texts": [piece.worded for piece in pieces.values()],
                 "organisation": scope.organisation_id,
                 "model": draft.model_id,
             }
@@ -186,8 +206,9 @@ def _keep_blobs(cursor: Any, scope: Scope, pieces: Mapping[bytes, Piece]) -> Non
     hashes = list(pieces)
     headings = [piece.heading for piece in pieces.values()]
     texts = [piece.text for piece in pieces.values()]
+    contexts = [piece.context for piece in pieces.values()]
     held = -1
     while held < len(hashes):
-        cursor.execute(_KEEP_BLOBS, [scope.organisation_id, hashes, headings, texts])
+        cursor.execute(_KEEP_BLOBS, [scope.organisation_id, hashes, headings, texts, contexts])
         cursor.execute(_HOLD_BLOBS, [scope.organisation_id, hashes])
         held = cursor.rowcount

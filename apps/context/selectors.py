@@ -1,30 +1,24 @@
 """What is in the context store, now or as of an earlier moment; only what the caller may read."""
 
-from typing import Any
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import F
-
-from apps.context import access, views
-from apps.context.models import Entry, IngestJob, Revision
+from apps.context import access, history, lineage, reads, views
+from apps.context.models import IngestJob
 from apps.context.types import (
+    Diff,
     EntryKind,
     EntrySummary,
     EntryView,
     IngestJobView,
+    Moment,
+    Operation,
+    Reading,
     RevisionView,
+    SnapshotView,
     SpaceView,
 )
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
-
-_TEXT = """
-SELECT coalesce(string_agg(blob.text, '' ORDER BY part.place), '')
-FROM unnest(%(chunks)s::bigint[]) WITH ORDINALITY AS part (id, place)
-JOIN chunk ON chunk.id = part.id
-JOIN blob ON blob.organisation_id = %(organisation)s AND blob.hash = chunk.hash
-"""
 
 
 def list_spaces(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[SpaceView]:
@@ -46,42 +40,53 @@ def list_entries(
     limit: int = 50,
     before: UUID | None = None,
     prefix: str = "",
+    as_of: Moment | None = None,
 ) -> list[EntrySummary]:
-    """Entries of the present whose key begins with `prefix`, the newest entry first."""
-    place = access.readable_space(scope=scope, name=space)
-    entries = Entry.objects.filter(space=place, is_deleted=False, key__startswith=prefix)
-    if before is not None:
-        entries = entries.filter(id__lt=before)
-    page = list(entries.order_by("-id")[:limit])
-    heads = Revision.objects.filter(entry__in=page, number=F("entry__head_number"))
-    by_entry = {head.entry_id: head for head in heads.defer("chunks", "starts")}
-    return [views.entry_summary(place.name, entry, by_entry[entry.id]) for entry in page]
-
-
-def get_entry(*, scope: Scope, space: str, key: str, as_of: int | None = None) -> EntryView:
-    """The entry now, or as it stood after transaction `as_of` of the space. Raises `NotFound` where
-    it did not exist then.
+    """Entries of the present, or of `as_of`, whose key begins with `prefix`; the newest entry
+    first.
     """
     place = access.readable_space(scope=scope, name=space)
-    revisions = Revision.objects.filter(entry__space=place, entry__key=key)
-    if as_of is not None:
-        revisions = revisions.filter(seq__lte=as_of)
-    revision = revisions.select_related("entry").order_by("-seq").first()
-    if revision is None or revision.operation == "delete":
-        moment = "" if as_of is None else f" as of {as_of}"
-        raise NotFound(
-            f"There is no entry {key!r} in the space {space!r}{moment}. List the space's entries, "
-            "or its revisions for what was deleted."
-        )
+    layers = lineage.layers_of(place, lineage.seq_at(place, as_of))
+    found = lineage.list_present(layers, limit=limit, before=before, prefix=prefix)
+    return [views.entry_summary(place.name, head) for head in found]
+
+
+def get_entry(
+    *,
+    scope: Scope,
+    space: str,
+    key: str,
+    as_of: Moment | None = None,
+    revision: int | None = None,
+) -> EntryView:
+    """The entry now, or as it stood after change `as_of` of the space or at that time, or one of
+    its revisions by number. Raises `NotFound` where it did not exist then.
+    """
+    place = access.readable_space(scope=scope, name=space)
+    found = lineage.revision_at(lineage.layers_of(place, lineage.seq_at(place, as_of)), key)
+    if revision is not None:
+        found = history.find(place, key, revision)
+    if found is None or found.operation == Operation.DELETE:
+        raise _no_entry(space, key, as_of=as_of, revision=revision)
     return EntryView(
-        id=revision.entry.id,
+        id=found.entry_id,
         space=place.name,
         key=key,
-        kind=EntryKind(revision.entry.kind),
-        revision=views.revision_view(revision),
-        metadata=revision.metadata,
-        trust=revision.trust,
-        text=_text(scope, revision),
+        kind=EntryKind(found.kind),
+        revision=views.revision_view(found),
+        metadata=found.metadata,
+        trust=found.trust,
+        text=history.text_of(found, organisation_id=scope.organisation_id),
+    )
+
+
+def _no_entry(space: str, key: str, *, as_of: Moment | None, revision: int | None) -> NotFound:
+    moment = "" if as_of is None else f" as of {as_of}"
+    if revision is not None:
+        moment = f" at revision {revision}"
+    return NotFound(
+        f"There is no entry {key!r} in the space {space!r}{moment}. List the space's entries, or "
+        "its revisions for what was deleted."
     )
 
 
@@ -92,10 +97,8 @@ def list_revisions(
     before. Raises `NotFound` for a key that never was.
     """
     place = access.readable_space(scope=scope, name=space)
-    revisions = Revision.objects.filter(entry__space=place, entry__key=key).order_by("-number")
-    if before is not None:
-        revisions = revisions.filter(number__lt=before)
-    found = [views.revision_view(revision) for revision in revisions[:limit]]
+    revisions = history.list_of(place, key, limit=limit, before=before)
+    found = [views.revision_view(revision) for revision in revisions]
     if not found and before is None:
         raise NotFound(
             f"There never was an entry {key!r} in the space {space!r}. List the space's entries."
@@ -113,9 +116,53 @@ def get_job(*, scope: Scope, job_id: UUID) -> IngestJobView:
     return views.job_view(found)
 
 
-def _text(scope: Scope, revision: Revision) -> str:
-    values: dict[str, Any] = {"chunks": revision.chunks, "organisation": scope.organisation_id}
-    with connection.cursor() as cursor:
-        cursor.execute(_TEXT, values)
-        (text,) = cursor.fetchone() or ("",)
-    return str(text)
+def get_diff(*, scope: Scope, space: str, key: str, before: int | None, after: int | None) -> Diff:
+    """What changed in `key` between two revisions by number; without them, between the newest and
+    the one before it. Revision 0 is the empty text. Raises `NotFound` for one that never was.
+    """
+    place = access.readable_space(scope=scope, name=space)
+    return history.diff(
+        place, key, before=before, after=after, organisation_id=scope.organisation_id
+    )
+
+
+def list_snapshots(
+    *, scope: Scope, space: str, limit: int = 50, before: int | None = None
+) -> list[SnapshotView]:
+    """The newest first."""
+    place = access.readable_space(scope=scope, name=space)
+    found = place.snapshots.order_by("-id")
+    if before is not None:
+        found = found.filter(id__lt=before)
+    return [views.snapshot_view(snapshot) for snapshot in found[:limit]]
+
+
+def list_branches(
+    *, scope: Scope, space: str, limit: int = 50, before: UUID | None = None
+) -> list[SpaceView]:
+    """Those that the caller may read, the newest first."""
+    place = access.readable_space(scope=scope, name=space)
+    found = [
+        branch
+        for branch in access.all_readable(scope=scope)
+        if branch.parent_id == place.id and (before is None or branch.id < before)
+    ]
+    return [views.space_view(branch) for branch in found[:limit]]
+
+
+def list_readings(
+    *,
+    scope: Scope,
+    space: str,
+    key: str,
+    revision: int | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> list[Reading]:
+    """Which runs were shown the entry, or one revision of it; the newest first. Raises `NotFound`
+    for a key that never was.
+    """
+    place = access.readable_space(scope=scope, name=space)
+    if not history.list_of(place, key, limit=1):
+        raise _no_entry(space, key, as_of=None, revision=None)
+    return reads.list_of(place, key, revision=revision, limit=limit, before=before)

@@ -1,6 +1,6 @@
 """Spaces, entries, revisions, search results: every piece of text can name where it came from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -31,9 +31,24 @@ class SearchMode(StrEnum):
     EXACT = "exact"
 
 
+class Operation(StrEnum):
+    """How a revision came about."""
+
+    WRITE = "write"
+    DELETE = "delete"
+    ROLLBACK = "rollback"
+    MERGE = "merge"
+
+
+Moment = int | datetime
+"""A sequence number of a space, or a time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceView:
-    """`seq` counts the transactions that changed the space."""
+    """`seq` counts the transactions that changed the space. A branch names its `parent` and the
+    parent's sequence number at which it began; a branch that was merged takes no more writes.
+    """
 
     id: UUID
     name: str
@@ -42,16 +57,32 @@ class SpaceView:
     entries: int
     chunks: int
     created_at: datetime
+    parent: str | None = None
+    base_seq: int | None = None
+    merged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionView:
+    """`run_id` and `step` say where in a run it was written. `valid_from` to `valid_to` is when its
+    statement holds in the world; `restores` is the revision that a rollback brought back.
+    """
+
     id: UUID
     number: int
     seq: int
     author: str
+    author_kind: str
+    author_id: str
+    run_id: UUID | None
+    step: str
     why: str
-    operation: str
+    operation: Operation
+    restores: int | None
+    sources: Sequence[Mapping[str, Any]]
+    valid_from: datetime | None
+    valid_to: datetime | None
+    expires_at: datetime | None
     created_at: datetime
 
 
@@ -124,10 +155,13 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """`as_of` is the sequence number of each searched space at the time of the search."""
+    """`as_of` is the sequence number at which each space was searched. `degraded` names the legs
+    that could not be used: `dense` while no embedding model answers.
+    """
 
     hits: tuple[SearchHit, ...]
     as_of: Mapping[str, int]
+    degraded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +175,167 @@ class Quote:
     score: float
     citation: Citation
     trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Line `line`, counted from 1, of a revision."""
+
+    space: str
+    key: str
+    revision: int
+    line: int
+    text: str
+    trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A run was shown `revision`: a chunk at place `rank` of a search, or all of it (0 and 0)."""
+
+    id: int
+    run_id: UUID
+    step: str
+    revision: int
+    chunk_id: int
+    rank: int
+    score: float
+    at: datetime
+
+
+class DropReason(StrEnum):
+    """Why a passage is not in a pack."""
+
+    DUPLICATE = "duplicate"
+    ENTRY_CAP = "entry_cap"
+    BUDGET = "budget"
+    WEAK = "weak"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """`[number]` in the text of a pack is this place."""
+
+    number: int
+    citation: Citation
+    trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    citation: Citation
+    tokens: int
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """`tokens` is counted on the high side."""
+
+    text: str
+    citations: tuple[Passage, ...]
+    tokens: int
+    dropped: tuple[Dropped, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffLine:
+    """`op` is `same`, `removed` or `added`; line numbers begin at 1."""
+
+    op: str
+    old: int | None
+    new: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunk:
+    """A change and what surrounds it: lines from `old_start` on became lines from `new_start`."""
+
+    old_start: int
+    old_lines: int
+    new_start: int
+    new_lines: int
+    lines: tuple[DiffLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """What changed between two revisions of a key; `before` None: it did not exist."""
+
+    space: str
+    key: str
+    before: RevisionView | None
+    after: RevisionView
+    added: int
+    removed: int
+    hunks: tuple[Hunk, ...]
+    unified: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotView:
+    id: int
+    name: str
+    seq: int
+    author: str
+    created_at: datetime
+
+
+class ChangeKind(StrEnum):
+    """What a rollback or a merge does to a key."""
+
+    ADD = "add"
+    REVISE = "revise"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """`before` and `after` are revision numbers; None: the key is not there."""
+
+    key: str
+    kind: ChangeKind
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """`seq` is the space's sequence number now: undo it by a rollback to the one before.
+
+    `preview`: nothing happened, this is what would.
+    """
+
+    space: str
+    seq: int
+    to: int
+    changes: tuple[Change, ...]
+    preview: bool = False
+
+
+class Side(StrEnum):
+    OURS = "ours"
+    THEIRS = "theirs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """Whose text of a key stands after a merge (`theirs` is the branch's), or another text."""
+
+    side: Side | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeConflict:
+    """Both sides changed `key` since the branch began; None: not there."""
+
+    key: str
+    base: str | None
+    ours: str | None
+    theirs: str | None
 
 
 class FileStatus(StrEnum):

@@ -2,17 +2,20 @@
 
 from pathlib import PurePosixPath
 
-from apps.context.models import Entry, IngestFile, IngestJob, Revision, Space
+from apps.context.models import IngestFile, IngestJob, Revision, Snapshot, Space
 from apps.context.types import (
     EntryKind,
     EntrySummary,
     FileReport,
     FileStatus,
     IngestJobView,
+    Operation,
     RevisionView,
+    SnapshotView,
     SpaceKind,
     SpaceView,
 )
+from octavo.kernel.scope import Principal, PrincipalKind
 
 
 def space_view(space: Space) -> SpaceView:
@@ -24,6 +27,9 @@ def space_view(space: Space) -> SpaceView:
         entries=space.entry_count,
         chunks=space.chunk_count,
         created_at=space.created_at,
+        parent=space.parent.name if space.parent else None,
+        base_seq=space.base_seq,
+        merged_at=space.merged_at,
     )
 
 
@@ -33,22 +39,51 @@ def revision_view(revision: Revision) -> RevisionView:
         number=revision.number,
         seq=revision.seq,
         author=revision.author_name,
+        author_kind=revision.author_kind,
+        author_id=_author_id(revision),
+        run_id=revision.run_id,
+        step=revision.step,
         why=revision.why,
-        operation=revision.operation,
+        operation=Operation(revision.operation),
+        restores=revision.restores,
+        sources=revision.sources,
+        valid_from=revision.valid_from,
+        valid_to=revision.valid_to,
+        expires_at=revision.expires_at,
         created_at=revision.created_at,
     )
 
 
-def entry_summary(space: str, entry: Entry, head: Revision) -> EntrySummary:
+def _author_id(revision: Revision) -> str:
+    author = Principal(
+        kind=PrincipalKind(revision.author_kind),
+        id=revision.author_id,
+        name=revision.author_name,
+    )
+    return author.public_id
+
+
+def entry_summary(space: str, head: Revision) -> EntrySummary:
+    """`head` with its entry."""
     return EntrySummary(
-        id=entry.id,
+        id=head.entry_id,
         space=space,
-        key=entry.key,
-        kind=EntryKind(entry.kind),
+        key=head.entry.key,
+        kind=EntryKind(head.kind),
         revision=revision_view(head),
         metadata=head.metadata,
         trust=head.trust,
         length=head.length,
+    )
+
+
+def snapshot_view(snapshot: Snapshot) -> SnapshotView:
+    return SnapshotView(
+        id=snapshot.id,
+        name=snapshot.name,
+        seq=snapshot.seq,
+        author=snapshot.author_name,
+        created_at=snapshot.created_at,
     )
 
 

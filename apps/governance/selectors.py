@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
 
 from apps.governance.models import (
     ApprovalRow,
     AuditRow,
-    Budget,
     DecisionRow,
     PolicyBundle,
 )
-from apps.governance.rows import approval_of, budget_of, find_approval_row
+from apps.governance.rows import (
+    approval_of,
+    budget_rows,
+    budgets_of,
+    find_approval_row,
+    get_budget_row,
+)
 from apps.governance.services import decisions
 from apps.governance.types import (
     Action,
@@ -117,15 +121,21 @@ def get_policies(*, bundle: str) -> str:
     return row.policies
 
 
-def list_budgets(*, scope: Scope) -> list[BudgetView]:
+def list_budgets(
+    *, scope: Scope, limit: int | None = None, before: UUID | None = None
+) -> list[BudgetView]:
     """Budgets of the project, its team and organisation, newest first; those of runs left out."""
     _check_may_read(scope)
-    ground = Q(project_id=scope.project_id) | Q(
-        project_id=None, target_id__in=[scope.team_id, scope.organisation_id]
-    )
-    rows = Budget.objects.filter(ground, organisation_id=scope.organisation_id)
-    rows = rows.exclude(scope_kind=BudgetScope.RUN.value).order_by("-id")
-    return [budget_of(row) for row in rows]
+    rows = budget_rows(scope).exclude(scope_kind=BudgetScope.RUN.value).order_by("-id")
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    return budgets_of(list(rows[:limit]))
+
+
+def get_budget(*, scope: Scope, budget_id: UUID) -> BudgetView:
+    """One budget, of a run too. Raises `NotFound` for one that the project does not fall under."""
+    _check_may_read(scope)
+    return budgets_of([get_budget_row(scope, budget_id)])[0]
 
 
 def list_audit(*, scope: Scope, limit: int = 50, before: int | None = None) -> list[AuditEntry]:

@@ -127,6 +127,15 @@ class Amount:
     calls: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a budget allows in one period; None does not bind."""
+
+    usd: Decimal | None = None
+    tokens: int | None = None
+    calls: int | None = None
+
+
 class BudgetScope(StrEnum):
     ORGANISATION = "organisation"
     TEAM = "team"
@@ -151,7 +160,10 @@ class OnExceed(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetView:
-    """A budget, and what its present period has spent and set aside. None does not bind."""
+    """A budget, and what its present period has spent and set aside. None does not bind.
+
+    `resets_at` is when the period ends; None for a total.
+    """
 
     id: UUID
     on: BudgetScope
@@ -163,14 +175,30 @@ class BudgetView:
     on_exceed: OnExceed
     spent: Amount
     reserved: Amount
+    resets_at: datetime | None
+
+    @property
+    def left(self) -> Limits:
+        """What the period still has room for."""
+        usd, tokens, calls = self.limit_usd, self.limit_tokens, self.limit_calls
+        spent, held = self.spent, self.reserved
+        return Limits(
+            usd=None if usd is None else max(usd - spent.usd - held.usd, Decimal(0)),
+            tokens=None if tokens is None else max(tokens - spent.tokens - held.tokens, 0),
+            calls=None if calls is None else max(calls - spent.calls - held.calls, 0),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """Money and tokens set aside for one call, on every budget it falls under."""
+    """Money and tokens set aside for one call, on every budget it falls under.
+
+    Not held: there is no such budget, so there is nothing to settle.
+    """
 
     id: UUID
     amount: Amount
+    is_held: bool = True
 
 
 class ApprovalStatus(StrEnum):

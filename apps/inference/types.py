@@ -1,13 +1,15 @@
 """What goes into a model and what comes out, in the terms of the chat completions protocol."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
 from apps.governance.types import Decision, Reservation
-from apps.model_registry.types import Target
+from apps.model_registry.types import ModelKind, Target
+from apps.observability.types import TraceParent
+from octavo.kernel import ids
 from octavo.kernel.errors import UpstreamFailed
 from octavo.kernel.scope import Scope
 
@@ -97,16 +99,20 @@ class PreparedCall[R]:
     """A call that policy allowed and budgets cover. Send it, then settle it, whatever happens.
 
     `attempts` fills as it is sent: settling books also what answers that broke off have used.
+    `usage_id` is the row that it will be booked under.
     """
 
     scope: Scope
     route: str
+    kind: ModelKind
     request: R
     targets: tuple[Target, ...]
     credentials: tuple[str, ...]
     decision: Decision
     reservation: Reservation
     step: str = ""
+    trace: TraceParent | None = None
+    usage_id: UUID = field(default_factory=ids.new)
     attempts: list[Attempt] = field(default_factory=list, repr=False, compare=False)
 
 
@@ -127,11 +133,61 @@ class EmbeddingResult:
     dimensions: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLoad:
+    """What a server says of its work; shares are from 0 to 1, None where it does not say."""
+
+    running: int
+    waiting: int
+    kv_cache_use: float | None = None
+    prefix_hit_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderHealth:
+    """A look at a provider now. `problem` says why it is of no use, "" where it answers.
+
+    `models` are the names that it lists; `version` and `load` are what vLLM says beside.
+    """
+
+    provider: str
+    latency_ms: int
+    problem: str = ""
+    models: tuple[str, ...] = ()
+    version: str = ""
+    load: ServerLoad | None = None
+
+    @property
+    def is_answering(self) -> bool:
+        return not self.problem
+
+
 DeltaSink = Callable[[str], None]
 """Called on the I/O loop with each piece of text as it arrives; must return at once.
 
 What it raises ends the call and closes its connection.
 """
+
+
+ProtocolBody = Mapping[str, Any]
+"""The body of `POST /chat/completions`, as a caller that speaks the protocol sent it."""
+
+ChunkSink = Callable[[dict[str, Any]], Awaitable[None]]
+"""Awaited on the I/O loop with each chunk of a streamed answer; slow ones slow the provider down.
+
+What it raises ends the call and closes its connection.
+"""
+
+
+class RequestRefused(UpstreamFailed):
+    """The provider finds the request itself wrong, in `param` and by `reason` where it says so."""
+
+    status, code, title = 502, "upstream-failed", "Upstream failed"
+
+    def __init__(self, detail: str, *, upstream_status: int, param: str, reason: str) -> None:
+        super().__init__(detail, retryable=False, upstream_status=upstream_status)
+        self.param = param
+        self.reason = reason
 
 
 class ContextOverflow(UpstreamFailed):

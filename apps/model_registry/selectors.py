@@ -12,6 +12,7 @@ from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.model_registry.defaults import BASE_URLS
 from apps.model_registry.models import Model, Provider, Route, RouteTarget
+from apps.model_registry.routing import known_routes
 from apps.model_registry.types import (
     ModelKind,
     ModelView,
@@ -22,6 +23,7 @@ from apps.model_registry.types import (
     Target,
     Tier,
 )
+from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 from octavo.kernel.secrets import Secret, reveal
@@ -34,14 +36,38 @@ def get_route(*, scope: Scope, name: str) -> RouteView:
 
     Raises `NotFound` naming the routes there are.
     """
-    row = (
-        Route.objects.filter(project_id=scope.project_id, name=name)
-        .prefetch_related(_TARGETS)
-        .first()
-    )
+    return route_view(route_row(scope=scope, name=name))
+
+
+def route_row(*, scope: Scope, name: str) -> Route:
+    """With its targets. Raises `NotFound` naming the routes there are."""
+    rows = Route.objects.filter(project_id=scope.project_id, name=name)
+    row = rows.prefetch_related(_TARGETS).first()
     if row is None:
         raise NotFound(f"There is no route {name!r} in this project. {_known_routes(scope)}")
-    return route_view(row)
+    return row
+
+
+def get_callable_route(*, scope: Scope, name: str) -> tuple[RouteView, tuple[str, ...]]:
+    """`get_route` with the credential of each target, for a layer that calls it again and again.
+
+    A change that another process made is seen within two seconds.
+    """
+    known = known_routes.find(scope.project_id, name)
+    if known is None:
+        changes = known_routes.changes
+        view = get_route(scope=scope, name=name)
+        credentials = get_credentials(provider_ids=[t.provider_id for t in view.targets])
+        known = (view, credentials)
+        known_routes.remember(scope.project_id, name, known, changes=changes)
+    return known
+
+
+def list_callable_routes(*, scope: Scope) -> list[RouteView]:
+    """By name, those that policy lets the caller call."""
+    allowed = decisions.allowed_ids(scope=scope, action=Action.MODEL_CALL, kind=ResourceKind.ROUTE)
+    rows = Route.objects.filter(id__in=allowed, project_id=scope.project_id).order_by("name")
+    return [route_view(row) for row in rows.prefetch_related(_TARGETS)]
 
 
 def get_visible_route(*, scope: Scope, name: str) -> RouteView:
@@ -71,11 +97,37 @@ def find_base_url(*, kind: ProviderKind) -> str | None:
     return BASE_URLS.get(kind)
 
 
-def provider_row(*, scope: Scope, name: str) -> Provider:
-    row = Provider.objects.filter(organisation_id=scope.organisation_id, name=name).first()
+def get_visible_provider(*, scope: Scope, name: str) -> ProviderView:
+    """`get_provider` for somebody who asks to see it. Needs `model.manage`."""
+    _check_may(scope, Action.MODEL_MANAGE)
+    return get_provider(scope=scope, name=name)
+
+
+def provider_row(*, scope: Scope, name: str, for_update: bool = False) -> Provider:
+    rows = Provider.objects.filter(organisation_id=scope.organisation_id, name=name)
+    row = (rows.select_for_update() if for_update else rows).first()
     if row is None:
         raise NotFound(
             f"There is no provider {name!r}. Create it with POST /api/v1/models/providers first."
+        )
+    return row
+
+
+def get_visible_model(*, scope: Scope, model_id: UUID) -> ModelView:
+    """Needs `run.read`. Raises `NotFound` for a model of another organisation."""
+    _check_may(scope, Action.RUN_READ)
+    return model_view(model_row(scope=scope, model_id=model_id))
+
+
+def model_row(*, scope: Scope, model_id: UUID, for_update: bool = False) -> Model:
+    rows = Model.objects.filter(
+        provider__organisation_id=scope.organisation_id, id=model_id
+    ).select_related("provider")
+    row = (rows.select_for_update(of=("self",)) if for_update else rows).first()
+    if row is None:
+        raise NotFound(
+            f"There is no model {ids.encode(ids.Kind.MODEL, model_id)}. "
+            "GET /api/v1/models lists those there are."
         )
     return row
 
@@ -151,6 +203,7 @@ def route_view(row: Route) -> RouteView:
         name=row.name,
         kind=ModelKind(row.kind),
         targets=tuple(_target(target.model) for target in row.targets.all()),
+        updated_at=row.updated_at,
     )
 
 

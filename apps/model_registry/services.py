@@ -4,22 +4,33 @@ A route or provider that a person set is never changed by a restart; one that wa
 follows the environment of the installation.
 """
 
-import re
 from collections.abc import Sequence
-from typing import Any
+from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 
-from apps.governance.services import decisions
-from apps.governance.types import Action, Resource, ResourceKind
-from apps.model_registry.addresses import builtin_url, checked_url
-from apps.model_registry.defaults import model_defaults
+from apps.governance.types import Resource, ResourceKind
+from apps.model_registry import automatic
+from apps.model_registry.addresses import checked_url
 from apps.model_registry.models import Model, Provider, Route, RouteTarget
+from apps.model_registry.rows import (
+    changes,
+    check_may_manage,
+    check_name,
+    known_columns,
+    obtain_model,
+    point_route,
+    record,
+    record_added,
+    stated_columns,
+)
 from apps.model_registry.selectors import (
     get_route,
+    model_row,
     model_view,
     provider_row,
     provider_view,
+    route_row,
 )
 from apps.model_registry.types import (
     FoundModel,
@@ -31,16 +42,10 @@ from apps.model_registry.types import (
     RouteView,
     Tier,
 )
-from octavo.kernel import audit, ids
-from octavo.kernel.clock import now
+from octavo.kernel import ids
 from octavo.kernel.errors import Conflict, InvalidInput
 from octavo.kernel.scope import Scope
 from octavo.kernel.secrets import Secret, reveal
-
-BUILTIN = "builtin"
-BUILTIN_EMBEDDING = "all-minilm-l6-v2"
-BUILTIN_DIMENSIONS = 384
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 def create_provider(
@@ -52,8 +57,8 @@ def create_provider(
     included ("https://host/v1"); "/v1" is added to an address without a path. OpenAI, Anthropic,
     Google and Ollama have a default. Raises `Conflict` when the name is taken.
     """
-    _check_may_manage(scope)
-    _check_name("provider", name)
+    check_may_manage(scope)
+    check_name("provider", name)
     row = Provider(
         organisation_id=scope.organisation_id,
         name=name,
@@ -64,12 +69,55 @@ def create_provider(
     try:
         with transaction.atomic():
             row.save(force_insert=True)
-            _record(scope, "provider.created", name, kind=str(kind), base_url=row.base_url)
+            record(scope, "provider.created", name, kind=str(kind), base_url=row.base_url)
     except IntegrityError:
         raise Conflict(
             f"There is already a provider {name!r} in this organisation. Choose another name."
         ) from None
     return provider_view(row)
+
+
+def change_provider(
+    *, scope: Scope, name: str, base_url: str | None = None, api_key: str | None = None
+) -> ProviderView:
+    """Give a provider another address or key; what is left out stays, and `""` removes the key.
+
+    From then on a restart leaves it as it is. Raises `InvalidInput` where its key would go to
+    another address without being given again.
+    """
+    check_may_manage(scope)
+    with transaction.atomic():
+        row = provider_row(scope=scope, name=name, for_update=True)
+        if base_url is not None:
+            _move(row, checked_url(ProviderKind(row.kind), base_url), api_key)
+        if api_key is not None:
+            row.api_key = Secret(api_key.strip())
+        row.automatic = False
+        row.save()
+        is_new_key = api_key is not None
+        record(scope, "provider.changed", name, base_url=row.base_url, new_key=is_new_key)
+    return provider_view(row)
+
+
+def _move(row: Provider, base_url: str, api_key: str | None) -> None:
+    """A stored key is for the address it was stored with: else it could be sent to anybody's."""
+    if base_url != row.base_url and api_key is None and reveal(row, "api_key"):
+        raise InvalidInput(
+            f"Provider {row.name!r} has a key for {row.base_url}. Send its api_key for the new "
+            'base_url too, or "" for none.',
+            errors=[{"path": "/api_key", "detail": "needed with another base_url"}],
+        )
+    row.base_url = base_url
+
+
+def delete_provider(*, scope: Scope, name: str) -> None:
+    """Remove a provider, its key and its models. Raises `Conflict` while a route leads to them."""
+    check_may_manage(scope)
+    with transaction.atomic():
+        row = provider_row(scope=scope, name=name, for_update=True)
+        _refuse_routed(scope, f"Provider {name!r}", models.Q(model__provider=row))
+        row.delete()
+        record(scope, "provider.deleted", name)
 
 
 def add_model(
@@ -88,30 +136,56 @@ def add_model(
 
     What is left out keeps its value; a new model takes what is known of it.
     """
-    _check_may_manage(scope)
+    check_may_manage(scope)
     owner = provider_row(scope=scope, name=provider)
-    said = _said(
+    stated = stated_columns(
         tier=tier,
         context_window=context_window,
         native_tools=native_tools,
         dimensions=dimensions,
         price=price,
     )
-    known = _known(owner, name, kind)
+    known = known_columns(owner, name, kind)
     with transaction.atomic():
         before = Model.objects.select_for_update().filter(provider=owner, name=name).first()
         row, created = Model.objects.update_or_create(
             provider=owner,
             name=name,
-            defaults=said | {"kind": kind},
-            create_defaults=known | said,
+            defaults=stated | {"kind": kind},
+            create_defaults=known | stated,
         )
         if created:
-            _record_added(scope, row)
+            record_added(scope, row)
         else:
-            changes = _changes(before, row, [*said, "kind"])
-            _record(scope, "model.changed", f"{provider}/{name}", kind=str(kind), changes=changes)
+            changed = changes(before, row, [*stated, "kind"])
+            record(scope, "model.changed", f"{provider}/{name}", kind=str(kind), changes=changed)
     return model_view(row)
+
+
+def delete_model(*, scope: Scope, model_id: UUID) -> None:
+    """Forget a model of a provider. Raises `Conflict` while a route leads to it."""
+    check_may_manage(scope)
+    with transaction.atomic():
+        row = model_row(scope=scope, model_id=model_id, for_update=True)
+        name = f"{row.provider.name}/{row.name}"
+        _refuse_routed(scope, f"Model {name}", models.Q(model=row))
+        row.delete()
+        record(scope, "model.deleted", name)
+
+
+def _refuse_routed(scope: Scope, thing: str, condition: models.Q) -> None:
+    """Routes of other projects are counted, not named."""
+    routes = Route.objects.filter(pk__in=RouteTarget.objects.filter(condition).values("route"))
+    own = routes.filter(project_id=scope.project_id).order_by("name")
+    named = list(own.values_list("name", flat=True))
+    others = routes.exclude(project_id=scope.project_id).count()
+    if named or others:
+        used = [f"the route `{name}`" for name in named]
+        used += [f"{others} in other projects"] if others else []
+        raise Conflict(
+            f"{thing} serves {', '.join(used)}. Point these at other models first: "
+            "POST /api/v1/models/routes."
+        )
 
 
 def set_route(
@@ -121,24 +195,43 @@ def set_route(
 
     Creates the route, and any model that is not registered yet, with its defaults.
     """
-    _check_name("route", name)
-    existing = Route.objects.filter(project_id=scope.project_id, name=name).first()
-    _check_may_manage(
-        scope,
-        Resource(kind=ResourceKind.ROUTE, id=existing.id if existing else ids.new(), name=name),
-    )
+    check_name("route", name)
+    _check_may_set(scope, name)
     if not targets or len(set(targets)) != len(targets):
         raise InvalidInput(
             f"Route {name!r} needs at least one target, and each only once.",
             errors=[{"path": "/targets", "detail": "one or more different provider/model pairs"}],
         )
     with transaction.atomic():
-        found = [_model_row(scope, provider, model, kind) for provider, model in targets]
+        found = [obtain_model(scope, provider, model, kind) for provider, model in targets]
         for row, is_new in found:
             if is_new:
-                _record_added(scope, row)
-        _point(scope, name, kind, [row for row, _ in found], automatic=False)
+                record_added(scope, row)
+        point_route(scope, name, kind, [row for row, _ in found], automatic=False)
     return get_route(scope=scope, name=name)
+
+
+def delete_route(*, scope: Scope, name: str) -> None:
+    """Remove a route; runs of agents that name it then fail.
+
+    `default` and `embedding` can only be pointed elsewhere: `Conflict`.
+    """
+    _check_may_set(scope, name)
+    if name in automatic.ROUTES:
+        raise Conflict(
+            f"Route {name!r} is needed by every project. Point it at other models instead: "
+            f"PUT /api/v1/models/routes/{name}."
+        )
+    with transaction.atomic():
+        route_row(scope=scope, name=name).delete()
+        record(scope, "route.deleted", name)
+
+
+def _check_may_set(scope: Scope, name: str) -> None:
+    """Asks about the route itself, or, where there is none, about one of that name."""
+    row = Route.objects.filter(project_id=scope.project_id, name=name).first()
+    resource = Resource(kind=ResourceKind.ROUTE, id=row.id if row else ids.new(), name=name)
+    check_may_manage(scope, resource)
 
 
 def ensure_default_routes(*, scope: Scope, found: FoundModel) -> RouteView:
@@ -147,175 +240,6 @@ def ensure_default_routes(*, scope: Scope, found: FoundModel) -> RouteView:
     A route that was set automatically before follows what is found now; a person's stays. Returns
     `default` as it stands.
     """
-    _check_may_manage(scope)
-    local = FoundModel(
-        source=BUILTIN,
-        provider=BUILTIN,
-        kind=ProviderKind.BUILTIN,
-        base_url=builtin_url(),
-        name=BUILTIN_EMBEDDING,
-        tier=Tier.STARTER,
-    )
-    embedder = _ensure_model(scope, local, ModelKind.EMBEDDING, dimensions=BUILTIN_DIMENSIONS)
-    _ensure_route(scope, "embedding", embedder)
-    _ensure_route(scope, "default", _ensure_model(scope, found, ModelKind.CHAT))
+    check_may_manage(scope)
+    automatic.ensure_routes(scope, found)
     return get_route(scope=scope, name="default")
-
-
-def _said(
-    *,
-    tier: Tier | None = None,
-    context_window: int | None = None,
-    native_tools: bool | None = None,
-    dimensions: int | None = None,
-    price: Price | None = None,
-) -> dict[str, Any]:
-    """The columns that a caller says something about."""
-    columns = {
-        "tier": tier,
-        "context_window": context_window,
-        "native_tools": native_tools,
-        "dimensions": dimensions,
-        "input_price": price and price.input,
-        "output_price": price and price.output,
-    }
-    return {column: value for column, value in columns.items() if value is not None}
-
-
-def _known(provider: Provider, name: str, kind: ModelKind) -> dict[str, Any]:
-    """Every column of a model that nobody has said anything about."""
-    if not name.strip():
-        raise InvalidInput(
-            "A model needs the name its provider knows it by.",
-            errors=[{"path": "/name", "detail": "must not be empty"}],
-        )
-    known = model_defaults(
-        provider=ProviderKind(provider.kind), base_url=provider.base_url, name=name, kind=kind
-    )
-    return {
-        "kind": kind,
-        "tier": known.tier,
-        "context_window": known.context_window,
-        "native_tools": known.native_tools,
-        "input_price": known.price.input,
-        "output_price": known.price.output,
-    }
-
-
-def _model_row(scope: Scope, provider: str, name: str, kind: ModelKind) -> tuple[Model, bool]:
-    """The model, and whether it was registered just now."""
-    owner = provider_row(scope=scope, name=provider)
-    row = Model.objects.filter(provider=owner, name=name).first()
-    is_new = False
-    if row is None:
-        row, is_new = Model.objects.get_or_create(
-            provider=owner, name=name, defaults=_known(owner, name, kind)
-        )
-    if row.kind != kind:
-        raise InvalidInput(
-            f"{provider}/{name} is registered as a model for {row.kind}, not for {kind}.",
-            errors=[{"path": "/targets", "detail": f"{provider}/{name} serves {row.kind}"}],
-        )
-    return row, is_new
-
-
-def _point(
-    scope: Scope, name: str, kind: ModelKind, models: Sequence[Model], *, automatic: bool
-) -> None:
-    with transaction.atomic():
-        route, _ = Route.objects.update_or_create(
-            project_id=scope.project_id,
-            name=name,
-            defaults={"kind": kind, "automatic": automatic, "updated_at": now()},
-        )
-        RouteTarget.objects.filter(route=route).delete()
-        RouteTarget.objects.bulk_create(
-            RouteTarget(route=route, model=model, ord=ord) for ord, model in enumerate(models)
-        )
-        target = [f"{model.provider.name}/{model.name}" for model in models]
-        _record(scope, "route.set", name, targets=target, automatic=automatic)
-
-
-def _ensure_route(scope: Scope, name: str, model: Model) -> None:
-    route = Route.objects.filter(project_id=scope.project_id, name=name).first()
-    if route is not None:
-        pointed = list(route.targets.values_list("model_id", flat=True))
-        if not route.automatic or pointed == [model.id]:
-            return
-    _point(scope, name, ModelKind(model.kind), [model], automatic=True)
-
-
-def _ensure_model(
-    scope: Scope, found: FoundModel, kind: ModelKind, *, dimensions: int | None = None
-) -> Model:
-    provider = _ensure_provider(scope, found)
-    row = Model.objects.filter(provider=provider, name=found.name).first()
-    if row is not None:
-        return row
-    said = _said(tier=found.tier, context_window=found.context_window, dimensions=dimensions)
-    row, _ = Model.objects.get_or_create(
-        provider=provider,
-        name=found.name,
-        defaults=_known(provider, found.name, kind) | said,
-    )
-    return row
-
-
-def _ensure_provider(scope: Scope, found: FoundModel) -> Provider:
-    """The provider of that name, as the environment has it unless a person made it."""
-    row = Provider.objects.filter(
-        organisation_id=scope.organisation_id, name=found.provider
-    ).first()
-    if row is None:
-        row = Provider(organisation_id=scope.organisation_id, name=found.provider, automatic=True)
-    elif not row.automatic or (
-        (row.kind, row.base_url) == (found.kind, found.base_url)
-        and reveal(row, "api_key") == found.api_key
-    ):
-        return row
-    row.kind, row.base_url, row.api_key = found.kind, found.base_url, Secret(found.api_key)
-    with transaction.atomic():
-        row.save()
-        _record(scope, "provider.found", found.provider, base_url=found.base_url)
-    return row
-
-
-def _check_may_manage(scope: Scope, resource: Resource | None = None) -> None:
-    decisions.check(
-        scope=scope,
-        action=Action.MODEL_MANAGE,
-        resource=resource or Resource.project_of(scope),
-    )
-
-
-def _record_added(scope: Scope, row: Model) -> None:
-    _record(
-        scope,
-        "model.added",
-        f"{row.provider.name}/{row.name}",
-        kind=str(row.kind),
-        input_price=str(row.input_price),
-        output_price=str(row.output_price),
-    )
-
-
-def _changes(before: Model | None, after: Model, columns: Sequence[str]) -> dict[str, Any]:
-    """Each column whose value is another now, with the old value and the new one as text."""
-    return {
-        column: {"from": str(old), "to": str(getattr(after, column))}
-        for column in columns
-        if (old := getattr(before, column, None)) != getattr(after, column)
-    }
-
-
-def _record(scope: Scope, action: str, target: str, **payload: object) -> None:
-    audit.record(scope=scope, action=action, target=target, payload=payload)
-
-
-def _check_name(thing: str, name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise InvalidInput(
-            f"{name!r} cannot name a {thing}: use up to 63 lower-case letters, digits, '.', '_' "
-            "and '-', starting with a letter or digit.",
-            errors=[{"path": "/name", "detail": "must match ^[a-z0-9][a-z0-9._-]{0,62}$"}],
-        )

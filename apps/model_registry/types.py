@@ -1,6 +1,7 @@
 """Providers, models and routes. Agents name routes, never vendors."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -79,6 +80,7 @@ class RouteView:
     name: str
     kind: ModelKind
     targets: tuple[Target, ...]
+    updated_at: datetime
 
     @property
     def tier(self) -> Tier:

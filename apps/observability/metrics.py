@@ -1,11 +1,12 @@
 """Octavo's own numbers for Prometheus. Labels come from small sets: never ids, never text.
 
 Counters live in this process, or in the files of PROMETHEUS_MULTIPROC_DIR when the processes of
-one machine share them; gauges are read from their owner whenever somebody scrapes.
+one machine, or containers, share them; gauges are read from their owner whenever somebody scrapes.
 """
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -25,6 +27,10 @@ log = logging.getLogger(__name__)
 
 # Without them: a second series beside every counter that nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
+        lambda: f"{socket.gethostname()}-{os.getpid()}"  # two containers have the same ids
+    )
 _registry = CollectorRegistry()
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 

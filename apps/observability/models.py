@@ -27,6 +27,9 @@ class Usage(models.Model):
     status = models.TextField()
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField()
+    trace_id = models.UUIDField(null=True)
+    parent_id = models.TextField(default="", db_default="")
+    decision_id = models.UUIDField(null=True)
 
     class Meta:
         db_table = "usage"
@@ -35,4 +38,10 @@ class Usage(models.Model):
                 fields=["run_id"], name="usage_run", condition=models.Q(run_id__isnull=False)
             ),
             models.Index(fields=["organisation_id", "started_at"], name="usage_organisation_time"),
+            models.Index(
+                fields=["trace_id"],
+                name="usage_trace",
+                condition=models.Q(run_id__isnull=True, trace_id__isnull=False),
+            ),
+            models.Index(fields=["project_id", "started_at"], name="usage_project_time"),
         ]

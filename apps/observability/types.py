@@ -41,6 +41,14 @@ class Span:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceParent:
+    """Where a call stands in its caller's trace; `parent_id` is 16 hex digits, "" for the root."""
+
+    trace_id: UUID
+    parent_id: str = ""
+
+
 class CallStatus(StrEnum):
     OK = "ok"
     ERROR = "error"
@@ -53,6 +61,9 @@ class UsageView:
 
     id: UUID
     run_id: UUID | None
+    trace_id: UUID | None
+    parent_id: str
+    decision_id: UUID | None
     step: str
     kind: str
     model: str
@@ -66,9 +77,35 @@ class UsageView:
     ended_at: datetime
 
 
+class GroupBy(StrEnum):
+    """What usage may be summed by."""
+
+    AGENT = "agent"
+    MODEL = "model"
+    ROUTE = "route"
+    KEY = "key"
+    PROJECT = "project"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageGroup:
+    """The calls of one agent, key or project (an id), of one model or route, or of one day (texts).
+
+    None: calls without an agent or a key. `failed` calls are among the `calls`.
+    """
+
+    of: UUID | str | None
+    calls: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageTotal:
-    """What the settled model calls of one run add up to."""
+    """What settled model calls add up to."""
 
     calls: int = 0
     input_tokens: int = 0

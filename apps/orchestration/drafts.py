@@ -246,6 +246,15 @@ def timer_started(step: str, *, until: datetime) -> Draft:
     return Draft(type=EventType.TIMER_STARTED, step=step, data={"until": until})
 
 
+def child_started(step: str, *, run: str, agent: str) -> Draft:
+    return Draft(type=EventType.CHILD_STARTED, step=step, data={"run": run, "agent": agent})
+
+
+def child_finished(step: str, ended: Mapping[str, Any], *, read_mail: int) -> Draft:
+    data = {key: ended[key] for key in ("run", "status", "output", "error", "tainted")}
+    return Draft(type=EventType.CHILD_FINISHED, step=step, data=data, read_mail=read_mail)
+
+
 def held(kind: EventType, *, by: str, read_mail: int) -> Draft:
     """A person paused the run, or let it go on."""
     return Draft(type=kind, step="", data={"by": by}, read_mail=read_mail)

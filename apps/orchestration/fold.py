@@ -20,7 +20,7 @@ class Progress:
     public id of the one asked for, and `verdict` the data of its decision. `intended`: an unsafe
     call was about to happen. `resolution` is a person's word on a call that may have happened.
     `asked`: a person was asked for input, which is `given` once it is there. `waits_until`: when a
-    wait is over.
+    wait is over. `child` is the public id of the run that does the step, `ended` how that came out.
     """
 
     attempt: int = 0
@@ -33,6 +33,8 @@ class Progress:
     asked: bool = False
     given: Mapping[str, Any] | None = None
     waits_until: datetime | None = None
+    child: str | None = None
+    ended: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -138,6 +140,10 @@ def _progress(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
             after = replace(before, asked=True)
         case EventType.INPUT_RECEIVED:
             after = replace(before, given=data)
+        case EventType.CHILD_STARTED:
+            after = replace(before, child=data["run"])
+        case EventType.CHILD_FINISHED:
+            after = replace(before, ended=data)
         case EventType.TIMER_STARTED:
             after = replace(before, waits_until=datetime.fromisoformat(data["until"]))
         case EventType.EFFECT_RESOLVED:

@@ -4,7 +4,7 @@ Each function is one of the transitions in `statements`; their invariants are li
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -60,8 +60,8 @@ _CLAIMED = (
     *("id", "organisation_id", "team_id", "project_id"),
     *("agent_id", "agent_name", "agent_version_id", "tool"),
     *("started_by", "starter_id", "starter_kind", "key_id", "key_scopes", "is_autonomous"),
-    *("strategy", "input", "fence", "next_seq", "read_seq", "mail_seq", "cancel_requested"),
-    *("deadline_at", "now"),
+    *("strategy", "input", "fence", "root_id", "parent_id", "parent_key", "depth"),
+    *("next_seq", "read_seq", "mail_seq", "cancel_requested", "deadline_at", "now"),
 )
 
 
@@ -209,27 +209,6 @@ def release(run_id: UUID, fence: int) -> bool:
     if released:
         jobs.enqueue("orchestration.advance", run_id=str(run_id))
     return bool(released)
-
-
-@transaction.atomic
-def stumble(run_id: UUID, fence: int, *, reason: str, delay: timedelta) -> None:
-    """An activation failed unexpectedly: again after `delay`, or quarantine at the third time."""
-    revived = sql.run(
-        statements.STUMBLE, id=run_id, fence=fence, delay=delay, most_crashes=MOST_CRASHES
-    )
-    if revived:
-        jobs.enqueue("orchestration.advance", delay=delay, run_id=str(run_id))
-    else:
-        quarantine(run_id, fence=fence, reason=reason)
-
-
-def quarantine(run_id: UUID, *, reason: str, fence: int | None = None) -> None:
-    """Set the run aside for a person. Without `fence` the caller must have locked its row."""
-    error = {"code": "quarantined", "detail": reason}
-    rows = sql.run(statements.QUARANTINE, id=run_id, fence=fence, error=as_json(error))
-    if rows:
-        seq = rows[0][0]
-        transaction.on_commit(partial(live.announce, run_id, seq))
 
 
 def heartbeat(held: Sequence[tuple[UUID, int]]) -> dict[UUID, bool]:

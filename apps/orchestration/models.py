@@ -41,6 +41,7 @@ class Run(models.Model):
     root_id = models.UUIDField()
     parent_id = models.UUIDField(null=True)
     parent_key = models.TextField(default="", db_default="")
+    depth = models.SmallIntegerField(default=0, db_default=0)
     forked_from = models.UUIDField(null=True)
     forked_at_seq = models.IntegerField(null=True)
     status = models.TextField()
@@ -93,6 +94,16 @@ class Run(models.Model):
             models.Index(fields=["id"], name="run_ready", condition=models.Q(status="ready")),
             models.Index(fields=["id"], name="run_live", condition=models.Q(status="running")),
             models.Index(fields=["id"], name="run_waiting", condition=models.Q(status="waiting")),
+            models.Index(
+                fields=["parent_id"],
+                name="run_of_parent",
+                condition=models.Q(parent_id__isnull=False),
+            ),
+            models.Index(
+                fields=["root_id"],
+                name="run_of_root",
+                condition=models.Q(parent_id__isnull=False),
+            ),
         ]
 
 

@@ -40,6 +40,10 @@ class RunFacts:
     strategy: str
     input: Any
     deadline_at: datetime | None = None
+    root_id: UUID | None = None
+    parent_id: UUID | None = None
+    parent_key: str = ""
+    depth: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +80,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One piece of mail. `kind` ∈ approval, timer, cancel, effect, input, pause, resume."""
+    """One piece of mail. `kind` ∈ approval, timer, cancel, child, effect, input, pause,
+    resume.
+    """
 
     seq: int
     kind: str

@@ -5,10 +5,13 @@ Safe in any number of processes at once: rows are taken by SKIP LOCKED.
 
 import logging
 from datetime import timedelta
+from functools import partial
+from uuid import UUID
 
 from django.db import transaction
 
-from apps.orchestration import journal, statements
+from apps.orchestration import children, journal, live, statements
+from apps.orchestration.types import RunStatus
 from octavo.kernel import jobs, sql
 
 log = logging.getLogger(__name__)
@@ -31,12 +34,49 @@ def reap() -> int:
             "Look for the cause in the worker's log, then start the run again."
         )
         log.error("Run %s is quarantined: %s", run_id, reason)
-        journal.quarantine(run_id, reason=reason)
+        _quarantine(run_id, reason=reason)
     if revived:
         sql.run(statements.REVIVE, ids=revived, delay=timedelta(0))
     for run_id in revived:
         jobs.enqueue("orchestration.advance", run_id=str(run_id))
     return len(expired)
+
+
+@transaction.atomic
+def stumble(run_id: UUID, fence: int, *, reason: str, delay: timedelta) -> None:
+    """An activation failed unexpectedly: again after `delay`, or quarantine at the third time."""
+    revived = sql.run(
+        statements.STUMBLE,
+        id=run_id,
+        fence=fence,
+        delay=delay,
+        most_crashes=journal.MOST_CRASHES,
+    )
+    if revived:
+        jobs.enqueue("orchestration.advance", delay=delay, run_id=str(run_id))
+    else:
+        _quarantine(run_id, fence=fence, reason=reason)
+
+
+def _quarantine(run_id: UUID, *, reason: str, fence: int | None = None) -> None:
+    """Set the run aside for a person, and tell the parent that waits for it. Without `fence` the
+    caller has locked its row.
+    """
+    error = {"code": "quarantined", "detail": reason}
+    rows = sql.run(statements.QUARANTINE, id=run_id, fence=fence, error=journal.as_json(error))
+    if not rows:
+        return
+    seq, parent_id, parent_key = rows[0]
+    transaction.on_commit(partial(live.announce, run_id, seq))
+    children.end_with(run_id)
+    children.tell_parent(
+        parent_id,
+        step=parent_key,
+        run_id=run_id,
+        status=RunStatus.QUARANTINED,
+        error=error,
+        is_tainted=True,
+    )
 
 
 @transaction.atomic

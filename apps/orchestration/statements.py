@@ -18,11 +18,12 @@ Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
 INSERT_RUN = """
 INSERT INTO run (
   id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, version,
-  strategy, root_id, parent_key, status, next_seq, deadline_at, input, started_by, starter_id,
-  starter_kind, key_id, session, metadata, traceparent)
+  strategy, root_id, parent_id, parent_key, depth, status, next_seq, deadline_at, input,
+  started_by, starter_id, starter_kind, key_id, session, metadata, traceparent)
 VALUES (
   %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(agent_id)s, %(agent_name)s,
-  %(agent_version_id)s, %(version)s, %(strategy)s, %(id)s, '', 'ready', 2,
+  %(agent_version_id)s, %(version)s, %(strategy)s, %(root_id)s, %(parent_id)s, %(parent_key)s,
+  %(depth)s, 'ready', 2,
   now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
   %(starter_kind)s, %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s)
 RETURNING deadline_at
@@ -62,7 +63,8 @@ WHERE id = %(id)s AND (
   OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
   started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, strategy, input, fence,
-  next_seq, read_seq, mail_seq, cancel_requested, deadline_at, now()
+  root_id, parent_id, parent_key, depth, next_seq, read_seq, mail_seq, cancel_requested,
+  deadline_at, now()
 """
 
 # The blobs' rows are in the same statement: an event never names content that is not there.
@@ -206,11 +208,29 @@ WITH moved AS (
     next_seq = next_seq + 1, fence = fence + 1, status = 'quarantined', owner = NULL,
     lease_until = NULL, crashes = crashes + 1, error = %(error)s::jsonb, finished_at = now()
   WHERE id = %(id)s AND status = 'running' AND (%(fence)s::bigint IS NULL OR fence = %(fence)s)
-  RETURNING id, fence, next_seq - 1 AS seq
+  RETURNING id, fence, next_seq - 1 AS seq, parent_id, parent_key
+), appended AS (
+  INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
+  SELECT id, seq, 'run_quarantined', '', 1, fence, now(), %(error)s::jsonb FROM moved
 )
-INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
-SELECT id, seq, 'run_quarantined', '', 1, fence, now(), %(error)s::jsonb FROM moved
-RETURNING seq
+SELECT seq, parent_id, parent_key FROM moved
+"""
+
+LIVE_CHILDREN = """
+SELECT id FROM run
+WHERE parent_id = %(id)s AND status IN ('ready', 'running', 'waiting') ORDER BY id
+"""
+
+ORPHANS = """
+SELECT child.id FROM run child JOIN run parent ON parent.id = child.parent_id
+WHERE child.status IN ('ready', 'running', 'waiting') AND child.parent_id IS NOT NULL
+  AND NOT child.cancel_requested
+  AND parent.status IN ('done', 'failed', 'cancelled', 'quarantined')
+ORDER BY child.id LIMIT %(limit)s
+"""
+
+COUNT_FAMILY = """
+SELECT count(*) FROM run WHERE root_id = %(root_id)s AND parent_id IS NOT NULL
 """
 
 # Each unanswered hint doubles the wait for the next: a long queue is not made longer by doubt.

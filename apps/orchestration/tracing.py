@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from apps.governance.types import RecordedDecision
 from apps.observability.types import Span, SpanKind, SpanStatus
@@ -23,9 +24,9 @@ _KINDS = {
 _FAILURES = frozenset({EventType.MODEL_FAILED, EventType.TOOL_FAILED})
 
 
-def span_id(run: RunView, step: str, attempt: int) -> str:
+def span_id(run_id: UUID, step: str, attempt: int) -> str:
     """16 hex digits, the same whenever the journal is read."""
-    return hashlib.sha256(f"{run.id}:{step}:{attempt}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{run_id}:{step}:{attempt}".encode()).hexdigest()[:16]
 
 
 def project(
@@ -55,7 +56,7 @@ def _root(run: RunView) -> Span:
         status = SpanStatus.OK if run.status is RunStatus.SUCCEEDED else SpanStatus.ERROR
     return Span(
         trace_id=run.trace_id,
-        span_id=span_id(run, "", 1),
+        span_id=span_id(run.id, "", 1),
         parent_id=None,
         name=f"call_tool {run.tool}" if run.tool else f"invoke_agent {run.agent}",
         kind=SpanKind.TOOL if run.tool else SpanKind.AGENT,
@@ -90,8 +91,8 @@ def _step(run: RunView, event: EventView, recorded: Sequence[RecordedDecision]) 
     ]
     return Span(
         trace_id=run.trace_id,
-        span_id=span_id(run, event.step, event.attempt),
-        parent_id=span_id(run, "", 1),
+        span_id=span_id(run.id, event.step, event.attempt),
+        parent_id=span_id(run.id, "", 1),
         name=_name(event),
         kind=_KINDS[event.type],
         status=SpanStatus.ERROR if failed else SpanStatus.OK,
@@ -162,8 +163,8 @@ def _human(run: RunView, asked: EventView, decided: EventView | None) -> Span:
     status = SpanStatus.OK if approved else SpanStatus.ERROR
     return Span(
         trace_id=run.trace_id,
-        span_id=span_id(run, f"{asked.step}:approval", asked.attempt),
-        parent_id=span_id(run, "", 1),
+        span_id=span_id(run.id, f"{asked.step}:approval", asked.attempt),
+        parent_id=span_id(run.id, "", 1),
         name=f"approval {asked.data.get('tool', '')}".strip(),
         kind=SpanKind.HUMAN,
         status=status if decided else SpanStatus.UNSET,

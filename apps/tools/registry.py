@@ -6,10 +6,11 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import rfc8785
 
-from apps.tools.types import BuiltinTool, ToolState, ToolView
+from apps.tools.types import BuiltinTool, ToolSource, ToolState, ToolView
 
 _tools: dict[str, BuiltinTool] = {}
 _views: dict[str, ToolView] = {}
+_sources: dict[str, ToolSource] = {}
 _NAMESPACE = uuid5(NAMESPACE_OID, "octavo.builtin-tool")
 
 
@@ -23,12 +24,26 @@ def add(tool: BuiltinTool) -> None:
     _views[tool.name] = _view(tool)
 
 
+def add_source(prefix: str, source: ToolSource) -> None:
+    """Ask `source` about every tool whose name begins with `prefix`."""
+    _sources[prefix] = source
+
+
+def source_of(name: str) -> ToolSource | None:
+    """Who knows the tools whose names, or patterns, begin like this."""
+    return next((s for prefix, s in _sources.items() if name.startswith(prefix)), None)
+
+
 def has(name: str) -> bool:
     return name in _tools
 
 
 def tool(name: str) -> BuiltinTool:
     return _tools[name]
+
+
+def view(name: str) -> ToolView:
+    return _views[name]
 
 
 def views() -> list[ToolView]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from apps.governance.types import Action, Resource
@@ -60,6 +60,7 @@ class ToolContext:
     """What a tool knows of a call: whose, where in a run, its key across attempts.
 
     `approved`: a person approved exactly this call, which what it touches may be told.
+    `traceparent`: the W3C trace context of the step, for whoever is called.
     """
 
     scope: Scope
@@ -67,6 +68,7 @@ class ToolContext:
     idempotency_key: str
     approved: bool = False
     on_progress: ProgressSink | None = None
+    traceparent: str = ""
 
 
 class Waits(StrEnum):
@@ -74,6 +76,7 @@ class Waits(StrEnum):
 
     INPUT = "input"
     TIME = "time"
+    RUN = "run"
 
 
 Handler = Callable[[ToolContext, Mapping[str, Any]], ToolResult]
@@ -106,6 +109,15 @@ class BuiltinTool:
     result_cap: int = 32_000
 
 
+class ToolSource(Protocol):
+    """Tools that a layer above keeps for each project, granted only by patterns with its prefix.
+
+    All of them by name, or the one of `name`.
+    """
+
+    def __call__(self, *, scope: Scope, name: str | None = None) -> list["ToolView"]: ...
+
+
 class ToolState(StrEnum):
     """Whether a definition may be used: an upstream's waits for a person until it is approved, and
     is quarantined when the upstream changes it afterwards.
@@ -118,10 +130,11 @@ class ToolState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolView:
-    """`definition_hash`: SHA-256 of the canonical name, description and schema.
+    """`definition_hash`: SHA-256 of all that a model or a person is shown of the tool.
 
     `is_remote`: a call goes over the network (`prepare`, `send`), else it runs in this process,
-    unless it `waits`.
+    unless it `waits`. `warnings`: what in the definition looks as if it were written to steer a
+    model. `missing_since`: its server no longer lists it.
     """
 
     id: UUID
@@ -140,15 +153,155 @@ class ToolView:
     timeout: timedelta = field(default=timedelta(seconds=30))
     is_remote: bool = False
     waits: Waits | None = None
+    warnings: tuple[str, ...] = ()
+    missing_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A tool as its server describes it. `problem`: why it cannot be used, "" when it can.
+
+    `annotations` are the server's own claims about the tool: shown to people, never believed.
+    """
+
+    name: str
+    title: str
+    description: str
+    input_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any] | None
+    annotations: Mapping[str, Any]
+    hash: str
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolReview:
+    """What a person needs to judge a tool. `reason`: why it is not offered, "" when it is.
+
+    `pinned` and `seen` differ when the server has changed a definition; else `seen` is None.
+    """
+
+    tool: ToolView
+    upstream_name: str
+    annotations: Mapping[str, Any]
+    reason: str
+    pinned: Definition | None = None
+    seen: Definition | None = None
+    approved_by: str = ""
+    approved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """What a person says about a tool; None keeps what was said before.
+
+    Of a new tool nothing is known, so it is taken to write, to send data out, to be unsafe to
+    repeat, and not to be trusted.
+    """
+
+    risk: Risk | None = None
+    egress: bool | None = None
+    effect: Effect | None = None
+    trust: Trust | None = None
+    timeout: timedelta | None = None
+
+
+class Transport(StrEnum):
+    """How a server is reached: over Streamable HTTP, or as a process that Octavo starts."""
+
+    HTTP = "http"
+    STDIO = "stdio"
+
+
+class Health(StrEnum):
+    """What the last contact with a server showed."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """Where a server is and with what credential it is spoken to.
+
+    Connections are kept by this value, so that no credential ever uses another's. `server_id` keeps
+    projects apart.
+    """
+
+    server_id: UUID
+    server: str
+    transport: Transport
+    url: str = ""
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """What a person says about a server; `env` and `token` are sealed and never shown again."""
+
+    name: str
+    transport: Transport
+    url: str = ""
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: str = field(default="", repr=False)
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What a server said about itself and its tools, all of them. `software`: name and version."""
+
+    protocol_version: str
+    software: str
+    definitions: tuple[Definition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerView:
+    """A server without its secrets. `tools` counts its tools by state, and `changed` and `missing`
+    ones among them.
+    """
+
+    id: UUID
+    name: str
+    transport: Transport
+    url: str
+    command: str
+    args: tuple[str, ...]
+    env_names: tuple[str, ...]
+    has_token: bool
+    enabled: bool
+    health: Health
+    last_error: str
+    checked_at: datetime | None
+    protocol_version: str
+    software: str
+    tools: Mapping[str, int]
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedToolCall:
-    """A call that policy allowed, with all that `send` needs of the database."""
+    """A call that policy allowed, with all that `send` needs of the database.
+
+    `upstream` is None for a built-in tool, and for one that may no longer be called: `refusal` then
+    says why.
+    """
 
     context: ToolContext
     tool: ToolView
     arguments: Mapping[str, Any]
+    upstream: Upstream | None = None
+    upstream_name: str = ""
+    result_cap: int = 32_000
+    refusal: str = ""
 
 
 class ToolUnavailable(Unavailable):

@@ -4,6 +4,7 @@ The server's event loop is the process's I/O loop from the first request to the 
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -20,9 +21,12 @@ from django.conf import settings  # noqa: E402  Django is set up above
 from django.db import connections  # noqa: E402
 
 from apps.api import ops  # noqa: E402
+from apps.api.mcp import application as mcp  # noqa: E402
+from apps.api.openai import application as openai  # noqa: E402
 from apps.api.problems import of_error  # noqa: E402
 from apps.inference.services import connections as model_connections  # noqa: E402
 from apps.orchestration.services import upkeep, watching  # noqa: E402
+from apps.tools.services import connections as tool_connections  # noqa: E402
 from octavo.kernel import io  # noqa: E402
 from octavo.kernel.errors import TooLarge  # noqa: E402
 from octavo.static_files import StaticFiles  # noqa: E402
@@ -40,25 +44,33 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         raise ValueError(f"Octavo speaks HTTP only, not {scope['type']}.")
     elif scope["path"] in ops.PATHS:
         await ops.application(scope, receive, send)
+    elif scope["path"] in mcp.PATHS:
+        await mcp.application(scope, receive, send)
     elif _static.knows(scope["path"]) and scope["method"] in {"GET", "HEAD"}:
         await _static(scope, receive, send)
+    elif scope["path"].startswith(openai.PREFIX):
+        await openai.application(scope, receive, send)
     else:
         await _bounded(scope, receive, send)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
+    serving = contextlib.AsyncExitStack()
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             io.use_loop(asyncio.get_running_loop())
             _keep_leases()
             _end_streams_on_stop(asyncio.get_running_loop())
+            await serving.enter_async_context(mcp.running())
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            await serving.aclose()
             _stopping.set()
             _wake.set()
             await watching.close()
             await model_connections.close()
+            await tool_connections.close()
             await asyncio.to_thread(_close_pools)
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -9,6 +9,11 @@ def advance(run_id: str) -> None:
     engine.advance(run_id=run_id)
 
 
+@app.task(name="orchestration.cancel_children")  # type: ignore[untyped-decorator]
+def cancel_children(run_id: str) -> None:
+    control.on_run_ended(run_id=run_id)
+
+
 @app.task(name="orchestration.approval_decided")  # type: ignore[untyped-decorator]
 def approval_decided(approval_id: str, run_id: str) -> None:
     control.on_approval_decided(approval_id=approval_id, run_id=run_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from apps.agents import codec
+from apps.agents import as_tools, codec
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.selectors import get_agent_unchecked
 from apps.agents.services import grants
@@ -150,9 +150,17 @@ def _check_tools(scope: Scope, patterns: Sequence[str]) -> None:
         if decision.outcome is not Outcome.REQUIRE_APPROVAL:
             decision.require()
     for pattern in patterns:
+        if pattern.startswith(as_tools.PREFIX):
+            _check_may_delegate(scope, pattern.removeprefix(as_tools.PREFIX))
         if pattern.endswith("*"):
             future = Resource(kind=ResourceKind.TOOL, id=ids.new(), name=pattern)
             decisions.check(scope=scope, action=Action.TOOL_CALL, resource=future)
+
+
+def _check_may_delegate(scope: Scope, name: str) -> None:
+    agent = Agent.objects.filter(project_id=scope.project_id, name=name).first()
+    resource = Resource(kind=ResourceKind.AGENT, id=agent.id if agent else ids.new(), name=name)
+    decisions.check(scope=scope, action=Action.AGENT_DELEGATE, resource=resource)
 
 
 @transaction.atomic

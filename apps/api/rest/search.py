@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView
 from apps.api.rest.fields import ObjectField, StrictSerializer
+from apps.api.rest.moments import MomentField
 from apps.context.services import searching
 from apps.context.types import SearchHit, SearchMode
 
@@ -20,6 +21,16 @@ class SearchBody(StrictSerializer):
     )
     k = serializers.IntegerField(min_value=1, max_value=100, default=10)
     mode = serializers.ChoiceField([str(m) for m in SearchMode], default=str(SearchMode.HYBRID))
+    as_of = MomentField(
+        allow_null=True,
+        default=None,
+        help_text="Search what stood then: a time or, for one space, its sequence number.",
+    )
+    filter = ObjectField(
+        allow_null=True,
+        default=None,
+        help_text="{field: {operator: value}}; `and`, `or` and `not` nest.",
+    )
 
 
 class CitationSerializer(serializers.Serializer[Any]):
@@ -50,6 +61,10 @@ class SearchResultSerializer(serializers.Serializer[Any]):
     as_of = serializers.DictField(
         child=serializers.IntegerField(), help_text="The sequence number of each searched space."
     )
+    degraded = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="`dense` while no embedding model answers: the words alone were searched.",
+    )
 
 
 class SearchView(ResourceView):
@@ -76,5 +91,7 @@ class SearchView(ResourceView):
             spaces=body["spaces"],
             limit=body["k"],
             mode=SearchMode(body["mode"]),
+            as_of=body["as_of"],
+            where=body["filter"],
         )
         return self.shaped(SearchResultSerializer, found)

@@ -1,8 +1,11 @@
 """Spaces, their entries and revisions, and ingestion of uploaded files."""
 
+import tempfile
 from typing import Any
 
 from django.conf import settings
+from django.http import FileResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
@@ -11,15 +14,17 @@ from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView, idempotent
 from apps.api.rest.fields import IdField, ObjectField, StrictSerializer, TimeField
+from apps.api.rest.moments import MomentField
 from apps.api.rest.paging import PageQuery, cursor_number, page
 from apps.api.rest.schema import listed
 from apps.context import selectors
-from apps.context.services import ingestion, spaces, writing
+from apps.context.services import ingestion, spaces, transferring, writing
 from apps.context.types import (
     EntryKind,
     EntryView,
     FileStatus,
     IngestJobView,
+    Operation,
     RevisionView,
     SpaceKind,
     SpaceView,
@@ -47,6 +52,13 @@ class SpaceSerializer(serializers.Serializer[SpaceView]):
     seq = serializers.IntegerField()
     entries = serializers.IntegerField()
     chunks = serializers.IntegerField()
+    parent = serializers.CharField(  # type: ignore[assignment]  # a field of that name
+        allow_null=True, help_text="Of a branch: the space it began from."
+    )
+    base_seq = serializers.IntegerField(
+        allow_null=True, help_text="Of a branch: the parent's sequence number where it began."
+    )
+    merged_at = TimeField(allow_null=True, help_text="Of a branch: since when it is closed.")
     created_at = TimeField()
 
 
@@ -63,6 +75,21 @@ class EntryBody(StrictSerializer):
     )
     metadata = ObjectField(allow_null=True, default=None)
     trust = serializers.ChoiceField(["trusted", "untrusted"], default="trusted")
+    sources = serializers.ListField(
+        child=ObjectField(),
+        max_length=100,
+        default=list,
+        help_text="What it rests on, such as {space, key, revision} or {url}.",
+    )
+    valid_from = TimeField(
+        allow_null=True, default=None, help_text="Since when it holds in the world."
+    )
+    valid_to = TimeField(
+        allow_null=True, default=None, help_text="Until when it holds in the world."
+    )
+    expires_at = TimeField(
+        allow_null=True, default=None, help_text="When the entry is to be deleted by itself."
+    )
 
 
 class WrittenSerializer(serializers.Serializer[WriteResult]):
@@ -83,9 +110,20 @@ class RevisionSerializer(serializers.Serializer[RevisionView]):
     id = IdField(Kind.REVISION)
     revision = serializers.IntegerField(source="number")
     seq = serializers.IntegerField()
-    operation = serializers.CharField()
+    operation = serializers.ChoiceField([str(operation) for operation in Operation])
+    restores = serializers.IntegerField(
+        allow_null=True, help_text="The revision whose text a rollback or merge brought here."
+    )
     author = serializers.CharField()
+    author_kind = serializers.CharField()
+    author_id = serializers.CharField()
+    run = IdField(Kind.RUN, source="run_id", allow_null=True)
+    step = serializers.CharField()
     why = serializers.CharField()
+    sources = serializers.ListField(child=ObjectField())
+    valid_from = TimeField(allow_null=True)
+    valid_to = TimeField(allow_null=True)
+    expires_at = TimeField(allow_null=True)
     created_at = TimeField()
 
 
@@ -101,6 +139,10 @@ class EntrySummarySerializer(serializers.Serializer[Any]):
     author = serializers.CharField(source="revision.author")
     why = serializers.CharField(source="revision.why")
     revised_at = TimeField(source="revision.created_at")
+    sources = serializers.ListField(child=ObjectField(), source="revision.sources")
+    valid_from = TimeField(source="revision.valid_from", allow_null=True)
+    valid_to = TimeField(source="revision.valid_to", allow_null=True)
+    expires_at = TimeField(source="revision.expires_at", allow_null=True)
     metadata = ObjectField()
     trust = serializers.CharField()
 
@@ -113,14 +155,13 @@ class EntrySerializer(EntrySummarySerializer):
 
 class EntriesQuery(PageQuery):
     prefix = serializers.CharField(max_length=1000, required=False, help_text="Keys that begin so.")
+    as_of = MomentField(required=False)
 
 
 class EntryQuery(StrictSerializer):
-    as_of = serializers.IntegerField(
-        min_value=0,
-        max_value=2**63 - 1,
-        required=False,
-        help_text="Sequence number of the space: the entry as it stood then.",
+    as_of = MomentField(required=False)
+    revision = serializers.IntegerField(
+        min_value=1, max_value=2**31 - 1, required=False, help_text="One revision by its number."
     )
 
 
@@ -207,6 +248,23 @@ class SpaceDetailView(ResourceView):
         return self.shaped(SpaceSerializer, selectors.get_space(scope=self.scope, name=space))
 
 
+class ExportView(ResourceView):
+    tag = "context"
+
+    @extend_schema(
+        operation_id="export_space",
+        summary="Download a space and its history as plain files",
+        responses={(200, "application/gzip"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, space: str) -> FileResponse:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  the answer closes it when it is sent
+        transferring.export_space(scope=self.scope, space=space, file=file)
+        file.seek(0)
+        return FileResponse(
+            file, as_attachment=True, filename=f"{space}.tar.gz", content_type="application/gzip"
+        )
+
+
 class EntriesView(ResourceView):
     tag = "context"
 
@@ -225,6 +283,7 @@ class EntriesView(ResourceView):
                 limit=limit,
                 before=before,
                 prefix=query.get("prefix", ""),
+                as_of=query.get("as_of"),
             ),
             query=query,
             serializer=EntrySummarySerializer,
@@ -241,8 +300,13 @@ class EntryDetailView(ResourceView):
         responses=EntrySerializer,
     )
     def get(self, request: Request, space: str, key: str) -> Response:
+        query = self.query(EntryQuery)
         entry: EntryView = selectors.get_entry(
-            scope=self.scope, space=space, key=key, as_of=self.query(EntryQuery).get("as_of")
+            scope=self.scope,
+            space=space,
+            key=key,
+            as_of=query.get("as_of"),
+            revision=query.get("revision"),
         )
         return self.shaped(EntrySerializer, entry)
 
@@ -271,6 +335,10 @@ class EntryDetailView(ResourceView):
             base_rev=body["base_rev"],
             metadata=body["metadata"],
             trust=body["trust"],
+            sources=body["sources"],
+            valid_from=body["valid_from"],
+            valid_to=body["valid_to"],
+            expires_at=body["expires_at"],
         )
         return self.shaped(WrittenSerializer, written)
 

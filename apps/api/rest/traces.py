@@ -15,6 +15,7 @@ from apps.governance.types import Outcome, RecordedDecision
 from apps.observability import selectors as observability
 from apps.observability.types import CallStatus, Span, SpanKind, SpanStatus, UsageView
 from apps.orchestration import selectors
+from octavo.kernel.errors import NotFound
 from octavo.kernel.ids import Kind
 
 
@@ -67,7 +68,7 @@ class CallSerializer(serializers.Serializer[UsageView]):
 
 class TraceSerializer(serializers.Serializer[Any]):
     trace_id = serializers.CharField()
-    run = RunSerializer()
+    run = RunSerializer(allow_null=True)
     spans = SpanSerializer(many=True)
     decisions = DecisionSerializer(many=True)
     usage = CallSerializer(many=True)
@@ -78,16 +79,30 @@ class TraceView(ResourceView):
 
     @extend_schema(
         operation_id="get_trace",
-        summary="Read the trace of a run",
+        summary="Read the trace of a run, or of a model call outside of one",
         responses=TraceSerializer,
     )
     def get(self, request: Request, trace_id: str) -> Response:
-        run, spans = selectors.get_trace(scope=self.scope, trace_id=trace_id)
+        try:
+            run, spans = selectors.get_trace(scope=self.scope, trace_id=trace_id)
+        except NotFound:
+            return self._calls(trace_id)
         trace = {
             "trace_id": trace_id,
             "run": run,
             "spans": spans,
             "decisions": governance.list_decisions(run_id=run.id),
             "usage": observability.list_usage_of_run(run_id=run.id),
+        }
+        return self.shaped(TraceSerializer, trace)
+
+    def _calls(self, trace_id: str) -> Response:
+        spans, calls = observability.get_call_trace(scope=self.scope, trace_id=trace_id)
+        trace = {
+            "trace_id": trace_id,
+            "run": None,
+            "spans": spans,
+            "decisions": [],
+            "usage": calls,
         }
         return self.shaped(TraceSerializer, trace)

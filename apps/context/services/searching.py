@@ -2,22 +2,47 @@
 logged.
 """
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 import orjson
 from django.db import connection, transaction
 
-from apps.context import access, embeddings, queries, quoting
+from apps.context import access, embeddings, filters, lineage, queries, quoting, reads
 from apps.context.embeddings import QueryVector
-from apps.context.models import ReadLog, Space
-from apps.context.types import Citation, Quote, SearchHit, SearchMode, SearchResult, SpaceKind
-from octavo.kernel.errors import InvalidInput
+from apps.context.models import Space
+from apps.context.requirements import is_text
+from apps.context.types import (
+    Citation,
+    Moment,
+    Quote,
+    SearchHit,
+    SearchMode,
+    SearchResult,
+    SpaceKind,
+)
+from octavo.kernel.errors import InvalidInput, Unavailable
 from octavo.kernel.scope import Scope
+
+log = logging.getLogger(__name__)
 
 MAX_LIMIT = 100
 MAX_QUERY = 4000
+_DENSE_MODES = frozenset({SearchMode.HYBRID, SearchMode.DENSE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """`moments`: the sequence number at which each space is searched; None is now."""
+
+    query: str
+    limit: int
+    mode: SearchMode
+    moments: tuple[int | None, ...]
+    condition: filters.Condition | None = None
 
 
 def search(
@@ -27,16 +52,28 @@ def search(
     spaces: Sequence[str],
     limit: int = 10,
     mode: SearchMode = SearchMode.HYBRID,
+    as_of: Moment | None = None,
+    where: Mapping[str, Any] | None = None,
     step: str = "",
 ) -> SearchResult:
-    """The best chunks for `query`, best first. `exact` finds the query as a substring, whatever its
-    case.
+    """The best chunks for `query`, best first; those of an earlier moment with `as_of`, and only
+    those whose revision passes the filter `where`.
 
-    Raises `NotFound` for a space that does not exist or that the caller may not read.
+    `exact` finds the query as it is written, then in any case. A hybrid search goes on by words
+    alone while no embedding model answers, and says so. Raises `NotFound` for a space that does not
+    exist or that the caller may not read.
     """
-    _check(query=query, spaces=spaces, limit=limit)
+    _check(query=query, spaces=spaces, limit=limit, as_of=as_of)
+    condition = filters.compile_filter(where)
     places = access.readable_spaces(scope=scope, names=spaces, step=step)
-    return _search(scope, places, query=query, limit=limit, mode=mode, step=step)
+    asked = _Asked(
+        query=query,
+        limit=limit,
+        mode=mode,
+        condition=condition,
+        moments=tuple(lineage.seq_at(place, as_of) for place in places),
+    )
+    return _search(scope, places, asked, step)
 
 
 def quote(
@@ -48,9 +85,13 @@ def quote(
     """
     _check(query=query, spaces=spaces, limit=limit)
     places = access.readable_spaces(scope=scope, names=spaces, step=step)
-    found = _search(
-        scope, places, query=query, limit=quoting.CHUNKS, mode=SearchMode.HYBRID, step=step
+    asked = _Asked(
+        query=query,
+        limit=quoting.CHUNKS,
+        mode=SearchMode.HYBRID,
+        moments=(None,) * len(places),
     )
+    found = _search(scope, places, asked, step)
     return quoting.pick(
         scope=scope,
         query=query,
@@ -61,23 +102,44 @@ def quote(
     )
 
 
-def _search(
-    scope: Scope, places: Sequence[Space], *, query: str, limit: int, mode: SearchMode, step: str
-) -> SearchResult:
-    vector = None
-    if mode in {SearchMode.HYBRID, SearchMode.DENSE} and any(p.chunk_count for p in places):
-        (vector,) = embeddings.embed_texts(scope=scope, texts=[query], step=step)
-    rows = _find(scope, places, query, vector, limit, mode)
+def _search(scope: Scope, places: Sequence[Space], asked: _Asked, step: str) -> SearchResult:
+    vector, degraded = _embedded(scope, places, asked, step)
+    if degraded:
+        asked = replace(asked, mode=SearchMode.LEXICAL)
+    rows = _find(scope, places, asked, vector)
     hits = tuple(_hit(row) for row in rows)
-    if scope.run_id is not None:
-        _log(scope.run_id, step, places, hits)
-    as_of = {place.name: place.seq for place in places} | {row["space"]: row["seq"] for row in rows}
-    return SearchResult(hits=hits, as_of=as_of)
+    reads.log_hits(scope=scope, step=step, spaces=places, hits=hits)
+    present = {place.name: place.seq for place in places} | {r["space"]: r["seq"] for r in rows}
+    as_of = {
+        place.name: present[place.name] if moment is None else min(moment, place.seq)
+        for place, moment in zip(places, asked.moments, strict=True)
+    }
+    return SearchResult(hits=hits, as_of=as_of, degraded=degraded)
 
 
-def _check(*, query: str, spaces: Sequence[str], limit: int) -> None:
+def _embedded(
+    scope: Scope, places: Sequence[Space], asked: _Asked, step: str
+) -> tuple[QueryVector | None, tuple[str, ...]]:
+    """The question's vector, and which leg a hybrid search must do without."""
+    if asked.mode not in _DENSE_MODES or not any(place.seq or place.parent for place in places):
+        return None, ()
+    try:
+        (vector,) = embeddings.embed_texts(scope=scope, texts=[asked.query], step=step)
+    except Unavailable as error:
+        if asked.mode is SearchMode.DENSE:
+            raise
+        log.warning("A search goes by words alone: %s", error)
+        return None, ("dense",)
+    return vector, ()
+
+
+def _check(*, query: str, spaces: Sequence[str], limit: int, as_of: Moment | None = None) -> None:
     errors = []
-    if not query.strip() or len(query) > MAX_QUERY or "\x00" in query:
+    if isinstance(as_of, int) and len(set(spaces)) > 1:
+        errors.append(
+            {"path": "/as_of", "detail": "a time: a sequence number is of one space alone"}
+        )
+    if not query.strip() or len(query) > MAX_QUERY or not is_text(query):
         errors.append({"path": "/query", "detail": f"1 to {MAX_QUERY} characters of text"})
     if not spaces:
         errors.append({"path": "/spaces", "detail": "name at least one space"})
@@ -89,43 +151,75 @@ def _check(*, query: str, spaces: Sequence[str], limit: int) -> None:
 
 
 def _find(
-    scope: Scope,
-    places: Sequence[Space],
-    query: str,
-    vector: QueryVector | None,
-    limit: int,
-    mode: SearchMode,
+    scope: Scope, places: Sequence[Space], asked: _Asked, vector: QueryVector | None
 ) -> list[dict[str, Any]]:
-    if mode in {SearchMode.HYBRID, SearchMode.DENSE} and vector is None:
+    if asked.mode in _DENSE_MODES and vector is None:
         return []
-    values = {
-        "organisation": scope.organisation_id,
-        "spaces": [place.id for place in places],
-        "kinds": [place.kind for place in places],
-        "weights": [queries.DENSE_WEIGHT[SpaceKind(place.kind)] for place in places],
-        "query": query,
-        "limit": limit,
-        "pool": max(queries.POOL, limit),
-        "model": vector.model_id if vector else None,
-        "vector": vector.literal() if vector else None,
-    }
-    visible = sum(place.chunk_count for place in places)
+    values = _values(scope, places, asked, vector)
+    shape = queries.Shape(
+        mode=asked.mode,
+        past=any(moment is not None for moment in asked.moments)
+        or any(place.parent_id for place in places),
+        condition=asked.condition.sql if asked.condition else "",
+    )
     width = len(vector.values) if vector else 0
-    if visible > queries.EXACT_ROWS and width in queries.INDEXED_DIMENSIONS:
-        rows = _run(mode, values, approximate=width)
+    if width in queries.INDEXED_DIMENSIONS and _is_large(places, shape, values):
+        rows = _run(replace(shape, approximate=width), values)
         if rows and rows[0]["found"] >= values["pool"]:
             return rows
-    return _run(mode, values)
+    return _run(shape, values)
 
 
-def _run(
-    mode: SearchMode, values: dict[str, Any], *, approximate: int | None = None
-) -> list[dict[str, Any]]:
+def _values(
+    scope: Scope, places: Sequence[Space], asked: _Asked, vector: QueryVector | None
+) -> dict[str, Any]:
+    layers = [
+        (place.name, depth, layer)
+        for place, moment in zip(places, asked.moments, strict=True)
+        for depth, layer in enumerate(lineage.layers_of(place, moment))
+    ]
+    return {
+        "organisation": scope.organisation_id,
+        "names": [name for name, _, _ in layers],
+        "depths": [depth for _, depth, _ in layers],
+        "seqs": [layer.seq for _, _, layer in layers],
+        "spaces": [layer.space.id for _, _, layer in layers],
+        "kinds": [layer.space.kind for _, _, layer in layers],
+        "weights": [queries.DENSE_WEIGHT[SpaceKind(layer.space.kind)] for _, _, layer in layers],
+        "query": asked.query,
+        "whole": _whole(asked.query),
+        "limit": asked.limit,
+        "pool": max(queries.POOL, asked.limit),
+        "model": vector.model_id if vector else None,
+        "vector": vector.literal() if vector else None,
+        **(asked.condition.values if asked.condition else {}),
+    }
+
+
+def _whole(query: str) -> str:
+    """A regular expression (PostgreSQL's) for the query where no name goes on around it."""
+    escaped = re.sub(r"([^\w\s])", r"\\\1", query, flags=re.ASCII)
+    return rf"(^|[^[:alnum:]_]){escaped}($|[^[:alnum:]_])"
+
+
+def _is_large(places: Sequence[Space], shape: queries.Shape, values: dict[str, Any]) -> bool:
+    """Whether more chunks may be seen than a scan reads at once; the past is always scanned."""
+    if shape.past or sum(place.chunk_count for place in places) <= queries.EXACT_ROWS:
+        return False
+    if not shape.condition:
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute(queries.count_statement(shape), values)
+        (visible,) = cursor.fetchone() or (0,)
+    return int(visible) > queries.EXACT_ROWS
+
+
+def _run(shape: queries.Shape, values: dict[str, Any]) -> list[dict[str, Any]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")
-        if approximate:
+        if shape.approximate:
             cursor.execute(queries.APPROXIMATE_SETTINGS)
-        cursor.execute(queries.search_statement(mode, approximate=approximate), values)
+        cursor.execute(queries.search_statement(shape), values)
         return [dict(zip(queries.COLUMNS, row, strict=True)) for row in cursor.fetchall()]
 
 
@@ -149,21 +243,4 @@ def _hit(row: dict[str, Any]) -> SearchHit:
         chunk_id=row["chunk_id"],
         trust=row["trust"],
         metadata=orjson.loads(row["metadata"]),
-    )
-
-
-def _log(run_id: UUID, step: str, places: Sequence[Space], hits: Sequence[SearchHit]) -> None:
-    ids = {place.name: place.id for place in places}
-    ReadLog.objects.bulk_create(
-        ReadLog(
-            run_id=run_id,
-            step=step,
-            space_id=ids[hit.citation.space],
-            entry_id=hit.entry_id,
-            revision=hit.citation.revision,
-            chunk_id=hit.chunk_id,
-            rank=rank,
-            score=hit.score,
-        )
-        for rank, hit in enumerate(hits, start=1)
     )

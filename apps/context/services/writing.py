@@ -3,30 +3,36 @@ not seen.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 
+from apps.accounts import selectors as accounts
 from apps.context import (
     access,
     chunking,
     embeddings,
     erasure,
     lexicon,
+    lineage,
     reembedding,
+    requirements,
     revising,
     views,
 )
 from apps.context.chunking import Piece
 from apps.context.models import Entry, Revision, Space
-from apps.context.types import EntryKind, SpaceKind, WriteResult
+from apps.context.types import EntryKind, Operation, SpaceKind, WriteResult
 from octavo.kernel import audit
-from octavo.kernel.errors import InvalidInput, NotFound
+from octavo.kernel.errors import Conflict, NotFound
 from octavo.kernel.scope import Scope
 
-_KEY_LENGTH = 500
-TRUST = ("trusted", "untrusted")
+_FORGOTTEN = 500
 
 
 def write_entry(
@@ -40,67 +46,97 @@ def write_entry(
     base_rev: int | None = None,
     metadata: Mapping[str, Any] | None = None,
     trust: str = "trusted",
+    sources: Sequence[Mapping[str, Any]] = (),
+    valid_from: datetime | None = None,
+    valid_to: datetime | None = None,
+    expires_at: datetime | None = None,
     step: str = "",
     source_hash: bytes | None = None,
+    approved: bool = False,
 ) -> WriteResult:
-    """Make `content` the text of `key`. The same text, metadata and trust make no revision.
+    """Make `content` the text of `key`. The same text with the same particulars makes no revision.
 
     New chunks are embedded before the transaction begins. Raises `Conflict` with the head if
     `base_rev` is not it (0: the entry must be new), `Unavailable` if no embedding model answers;
     then nothing is written. A step of a run that is tried again finds its revision and makes no
     second one.
     """
-    place = access.writable_space(scope=scope, name=space, step=step)
-    _check(key=key, content=content, why=why, trust=trust)
-    text_hash = hashlib.sha256(content.encode()).digest()
-    entry = Entry.objects.filter(space=place, key=key).first()
-    if entry and (done := revising.find_of_step(scope=scope, entry=entry, step=step)):
-        return _unchanged(entry, done, changed=True)
-    revising.check_base(entry=entry, base=base_rev)
-    if entry and (head := _same(entry, text_hash, kind, metadata, trust)):
-        return _unchanged(entry, head)
-    pieces = chunking.split(content, syntax=chunking.syntax_of(key, SpaceKind(place.kind)))
-    texts = {piece.hash: piece.indexed for piece in pieces if piece.indexed}
-    embedded = embeddings.ensure(scope=scope, texts=texts, step=step) if texts else None
+    place = access.writable_space(scope=scope, name=space, step=step, approved=approved)
     draft = revising.Draft(
         key=key,
-        operation="write",
+        operation=Operation.WRITE,
         why=why.strip(),
         base=base_rev,
         kind=kind,
-        pieces=pieces,
-        text_hash=text_hash,
+        text_hash=hashlib.sha256(content.encode(errors="replace")).digest(),
         source_hash=source_hash,
-        model_id=embedded.model_id if embedded else None,
         metadata=metadata or {},
         trust=trust,
+        sources=sources,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        expires_at=expires_at,
         step=step,
     )
-    revised = _commit(scope, place, draft)
+    requirements.check(draft, content=content)
+    head = lineage.revision_at(lineage.layers_of(place), key)
+    if done := revising.find_of_step(scope=scope, space=place, key=key, step=step):
+        return _unchanged(done, changed=True)
+    revising.check_base(key=key, head=head, base=base_rev)
+    if head and _says(head, draft, any_metadata=metadata is None):
+        return _unchanged(head)
+    return _write(scope, place, draft, content)
+
+
+def _write(scope: Scope, place: Space, draft: revising.Draft, content: str) -> WriteResult:
+    syntax = chunking.syntax_of(draft.key, SpaceKind(place.kind))
+    pieces = chunking.split(content, syntax=syntax)
+    texts = {piece.hash: piece.indexed for piece in pieces if piece.indexed}
+    embedded = embeddings.ensure(scope=scope, texts=texts, step=draft.step) if texts else None
+    model_id = embedded.model_id if embedded else None
+    revised = _commit(scope, place, replace(draft, pieces=pieces, model_id=model_id))
     return _result(revised, pieces, len(embedded.fresh) if embedded else 0)
 
 
-def delete_entry(*, scope: Scope, space: str, key: str, why: str, step: str = "") -> WriteResult:
+def delete_entry(
+    *, scope: Scope, space: str, key: str, why: str, step: str = "", approved: bool = False
+) -> WriteResult:
     """Take `key` out of the space's present; its revisions stay. Raises `NotFound` if it is not
     there.
     """
-    place = access.writable_space(scope=scope, name=space, step=step)
-    _check(key=key, content="", why=why, trust=TRUST[0])
-    entry = Entry.objects.filter(space=place, key=key, is_deleted=False).first()
-    head = revising.head_of(entry) if entry else None
-    if entry is None or head is None:
+    place = access.writable_space(scope=scope, name=space, step=step, approved=approved)
+    head = lineage.head_at(place, key)
+    if head is None:
         raise _no_entry(space, key)
     draft = revising.Draft(
         key=key,
-        operation="delete",
+        operation=Operation.DELETE,
         why=why.strip(),
-        base=entry.head_number,
-        kind=EntryKind(entry.kind),
+        base=head.number,
+        kind=EntryKind(head.kind),
         metadata=head.metadata,
         trust=head.trust,
         step=step,
     )
+    requirements.check(draft, content="")
     return _result(_commit(scope, place, draft), (), 0)
+
+
+def forget_expired() -> int:
+    """Delete entries whose `expires_at` has passed, as Octavo itself; how many.
+
+    Safe in any number of processes at once; at most a few hundred a call.
+    """
+    due = Entry.objects.filter(expires_at__lte=Now(), is_deleted=False)
+    forgotten = 0
+    for entry in due.select_related("space").order_by("expires_at")[:_FORGOTTEN]:
+        scope = accounts.system_scope(project_id=entry.space.project_id)
+        with suppress(NotFound, Conflict):  # somebody else was faster, or has written since
+            delete_entry(
+                scope=scope, space=entry.space.name, key=entry.key, why="its time had passed"
+            )
+            forgotten += 1
+    return forgotten
 
 
 def erase_entry(*, scope: Scope, space: str, key: str, why: str) -> int:
@@ -109,7 +145,7 @@ def erase_entry(*, scope: Scope, space: str, key: str, why: str) -> int:
     Returns how many texts were removed. What remains: the audit entry, and which runs had read it.
     """
     place = access.writable_space(scope=scope, name=space)
-    _check(key=key, content="", why=why, trust=TRUST[0])
+    requirements.check_why(why)
     with transaction.atomic():
         locked = revising.lock_space(place.id)
         entry = Entry.objects.filter(space=locked, key=key).first()
@@ -135,48 +171,20 @@ def reembed_space(*, scope: Scope, space: str) -> int:
     return reembedding.renew(scope=scope, space=place)
 
 
-def _check(*, key: str, content: str, why: str, trust: str) -> None:
-    errors = []
-    if not key.strip() or len(key) > _KEY_LENGTH or not key.isprintable():
-        errors.append({"path": "/key", "detail": f"1 to {_KEY_LENGTH} printable characters"})
-    if not why.strip():
-        errors.append(
-            {"path": "/why", "detail": "say why, in a few words: it stays in the history"}
-        )
-    if trust not in TRUST:
-        errors.append({"path": "/trust", "detail": "'trusted' or 'untrusted'"})
-    if "\x00" in content:
-        errors.append({"path": "/content", "detail": "holds a NUL character, so it is not text"})
-    if not _encodable(content):
-        errors.append(
-            {"path": "/content", "detail": "holds half a surrogate pair, not a character"}
-        )
-    if errors:
-        detail = "; ".join(f"{error['path'][1:]}: {error['detail']}" for error in errors)
-        raise InvalidInput(f"The entry cannot be written. {detail}.", errors=errors)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+def _says(head: Revision, draft: revising.Draft, *, any_metadata: bool) -> bool:
+    """Whether the head says the same already. Metadata that is not given is not compared."""
+    if head.operation == Operation.DELETE or bytes(head.text_hash) != draft.text_hash:
         return False
-    return True
-
-
-def _same(
-    entry: Entry,
-    text_hash: bytes,
-    kind: EntryKind,
-    metadata: Mapping[str, Any] | None,
-    trust: str,
-) -> Revision | None:
-    """The head if it says the same already. Metadata that is not given is not compared."""
-    head = revising.head_of(entry)
-    if head is None or entry.is_deleted or bytes(head.text_hash) != text_hash:
-        return None
-    same_metadata = metadata is None or dict(metadata) == head.metadata
-    return head if same_metadata and head.trust == trust and entry.kind == kind else None
+    said = (head.kind, head.trust, head.sources, head.valid_from, head.valid_to, head.expires_at)
+    asked = (
+        draft.kind,
+        draft.trust,
+        list(draft.sources),
+        draft.valid_from,
+        draft.valid_to,
+        draft.expires_at,
+    )
+    return said == asked and (any_metadata or dict(draft.metadata) == head.metadata)
 
 
 def _commit(scope: Scope, place: Space, draft: revising.Draft) -> revising.Revised:
@@ -208,9 +216,9 @@ def _result(revised: revising.Revised, pieces: tuple[Piece, ...], embedded: int)
     )
 
 
-def _unchanged(entry: Entry, head: Revision, *, changed: bool = False) -> WriteResult:
+def _unchanged(head: Revision, *, changed: bool = False) -> WriteResult:
     return WriteResult(
-        entry_id=entry.id,
+        entry_id=head.entry_id,
         revision=views.revision_view(head),
         chunks=len(head.chunks),
         embedded=0,

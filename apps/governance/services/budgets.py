@@ -1,7 +1,7 @@
 """Reserve before the call, settle after: no budget is overshot, however many reserve at once.
 
-One conditional UPDATE per window decides, always in the order of the windows' ids, so two calls
-cannot wait for each other. A budget counts from the moment it is set.
+The database decides in one statement, under the locks of all windows that the call falls under
+(migration 0003). A budget counts from the moment it is set.
 """
 
 import logging
@@ -10,17 +10,18 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import connection, transaction
 
+from apps.governance import exceeding
 from apps.governance.models import Budget
-from apps.governance.rows import budget_of
+from apps.governance.rows import budgets_of, get_budget_row
 from apps.governance.services import decisions
 from apps.governance.types import (
     Action,
     Amount,
     BudgetScope,
     BudgetView,
+    Limits,
     OnExceed,
     Period,
     Reservation,
@@ -29,80 +30,25 @@ from apps.governance.types import (
 )
 from octavo.kernel import audit, ids
 from octavo.kernel.clock import now
-from octavo.kernel.errors import BudgetExceeded, InvalidInput, NotFound
+from octavo.kernel.errors import Conflict, InvalidInput, NotFound
 from octavo.kernel.scope import Scope
+from octavo.kernel.statements import Statement, run_together
 
 log = logging.getLogger(__name__)
 
-# The windows of every budget that a call falls under, made where they are missing.
-_WINDOWS = """
-WITH target (kind, id) AS (
-    SELECT * FROM unnest(%(kinds)s::text[], %(ids)s::uuid[])
-), present AS (
-    SELECT b.*, CASE b.period
-        WHEN 'day' THEN date_trunc('day', now(), 'UTC')
-        WHEN 'month' THEN date_trunc('month', now(), 'UTC')
-        ELSE 'epoch'::timestamptz END AS starts_at
-    FROM budget b JOIN target t ON b.target_id = t.id AND b.scope_kind = t.kind
-    WHERE b.organisation_id = %(organisation)s
-      AND (b.project_id IS NULL OR b.project_id = %(project)s)
-), made AS (
-    INSERT INTO budget_window (budget_id, starts_at)
-    SELECT p.id, p.starts_at FROM present p
-    WHERE NOT EXISTS (
-        SELECT FROM budget_window w WHERE w.budget_id = p.id AND w.starts_at = p.starts_at
-    )
-    ORDER BY p.id
-    ON CONFLICT (budget_id, starts_at) DO UPDATE SET starts_at = excluded.starts_at
-    RETURNING id, budget_id
-)
-SELECT coalesce(w.id, m.id) AS id, p.scope_kind, p.period, p.limit_usd, p.limit_tokens,
-    p.limit_calls, ceil(extract(epoch FROM (CASE p.period
-        WHEN 'day' THEN p.starts_at + interval '1 day'
-        WHEN 'month' THEN p.starts_at + interval '1 month' END) - now()))::int AS resets_in
-FROM present p
-LEFT JOIN budget_window w ON w.budget_id = p.id AND w.starts_at = p.starts_at
-LEFT JOIN made m ON m.budget_id = p.id
-ORDER BY 1
-"""
-
-# Limits are read again here, under the window's lock, so that a lowered limit binds at once.
-_SET_ASIDE = """
-UPDATE budget_window w SET
-    reserved_usd = w.reserved_usd + %(usd)s,
-    reserved_tokens = w.reserved_tokens + %(tokens)s,
-    reserved_calls = w.reserved_calls + %(calls)s
-FROM budget b
-WHERE w.id = %(window)s AND b.id = w.budget_id AND (b.on_exceed = 'warn' OR (
-    (b.limit_usd IS NULL OR w.spent_usd + w.reserved_usd + %(usd)s <= b.limit_usd)
-    AND (b.limit_tokens IS NULL
-         OR w.spent_tokens + w.reserved_tokens + %(tokens)s <= b.limit_tokens)
-    AND (b.limit_calls IS NULL OR w.spent_calls + w.reserved_calls + %(calls)s <= b.limit_calls)
-))
-RETURNING w.spent_usd + w.reserved_usd, w.spent_tokens + w.reserved_tokens,
-    w.spent_calls + w.reserved_calls
-"""
+_PER = {Period.DAY: "per day", Period.MONTH: "per month", Period.TOTAL: "in total"}
 
 _RESERVE = """
-INSERT INTO reservation (id, run_id, windows, usd, tokens, calls)
-VALUES (%(id)s, %(run_id)s, %(windows)s::jsonb, %(usd)s, %(tokens)s, %(calls)s)
+SELECT * FROM budget_reserve(
+    %(kinds)s::text[], %(targets)s::uuid[], %(organisation)s::uuid, %(project)s::uuid,
+    %(id)s::uuid, %(run)s::uuid, %(usd)s::numeric, %(tokens)s::bigint, %(calls)s::bigint
+)
 """
 
 _CLOSE = """
-UPDATE reservation SET state = %(state)s, usage_id = %(usage_id)s
-WHERE id = %(id)s AND state = ANY(%(from_states)s)
-RETURNING old.state, windows, usd, tokens, calls
-"""
-
-_MOVE = """
-UPDATE budget_window SET
-    reserved_usd = reserved_usd - %(back_usd)s,
-    reserved_tokens = reserved_tokens - %(back_tokens)s,
-    reserved_calls = reserved_calls - %(back_calls)s,
-    spent_usd = spent_usd + %(usd)s,
-    spent_tokens = spent_tokens + %(tokens)s,
-    spent_calls = spent_calls + %(calls)s
-WHERE id = %(window)s
+SELECT budget_close(
+    %s::uuid, %s::text, %s::text[], %s::uuid, %s::numeric, %s::bigint, %s::bigint
+)
 """
 
 _OPEN_OF_RUN = "SELECT id FROM reservation WHERE state = 'open' AND run_id = %s ORDER BY id"
@@ -120,19 +66,11 @@ def reserve(*, scope: Scope, amount: Amount, agent_id: UUID | None = None) -> Re
     `amount` must be the most the call can cost. Raises `BudgetExceeded` naming the budget that it
     does not fit. Settle or release the reservation; one forgotten for an hour is released.
     """
-    reservation = Reservation(id=ids.new(), amount=amount)
-    values: dict[str, Any] = {"usd": amount.usd, "tokens": amount.tokens, "calls": amount.calls}
-    windows = _find_windows(scope, agent_id)
-    if not windows:
-        return reservation
-    with transaction.atomic(), connection.cursor() as cursor:
-        for window in windows:
-            cursor.execute(_SET_ASIDE, {**values, "window": window["id"]})
-            _judge_window(window, cursor.fetchone())
-        held = orjson.dumps([window["id"] for window in windows]).decode()
-        row = {**values, "id": reservation.id, "run_id": scope.run_id, "windows": held}
-        cursor.execute(_RESERVE, row)
-    return reservation
+    reservation_id = ids.new()
+    windows = _set_aside(scope, amount, agent_id, reservation_id)
+    for window in windows:
+        _judge_window(window, amount)
+    return Reservation(id=reservation_id, amount=amount, is_held=bool(windows))
 
 
 def settle(*, reservation: Reservation, actual: Amount, usage_id: UUID) -> None:
@@ -140,14 +78,26 @@ def settle(*, reservation: Reservation, actual: Amount, usage_id: UUID) -> None:
 
     What was released meanwhile, because its process was taken for dead, still counts as spent.
     """
-    with transaction.atomic():
-        _close(reservation.id, "settled", ["open", "released"], actual, usage_id)
+    run_together(*settling(reservation=reservation, actual=actual, usage_id=usage_id))
 
 
 def release(*, reservation: Reservation) -> None:
     """Give back what was set aside for a call that cost nothing. A second time changes nothing."""
-    with transaction.atomic():
-        _close(reservation.id, "released", ["open"], Amount(), None)
+    run_together(*releasing(reservation=reservation))
+
+
+def settling(*, reservation: Reservation, actual: Amount, usage_id: UUID) -> list[Statement]:
+    """`settle` as statements, to be run together with the one that writes the usage."""
+    if not reservation.is_held:
+        return []
+    return [_closing(reservation.id, "settled", ["open", "released"], actual, usage_id)]
+
+
+def releasing(*, reservation: Reservation) -> list[Statement]:
+    """`release` as statements."""
+    if not reservation.is_held:
+        return []
+    return [_closing(reservation.id, "released", ["open"], Amount(), None)]
 
 
 def release_stale() -> int:
@@ -169,6 +119,67 @@ def release_run(*, run_id: UUID) -> int:
     return _release_all(left)
 
 
+def create_budget(
+    *,
+    scope: Scope,
+    on: BudgetScope,
+    target_id: UUID,
+    period: Period,
+    limits: Limits,
+    on_exceed: OnExceed = OnExceed.BLOCK,
+) -> BudgetView:
+    """A budget that there was none of. Raises `Conflict` naming the one there is.
+
+    Needs `budget.manage`, but for a single run `run.control`: a run's own limit only narrows.
+    """
+    _refuse_impossible(limits)
+    target = _check_may_limit(scope, on, target_id)
+    values = {**_columns(limits), "on_exceed": on_exceed.value}
+    with transaction.atomic():
+        row, created = Budget.objects.get_or_create(**target, period=period.value, defaults=values)
+        if created:
+            _record(scope, "budget.set", row)
+    if not created:
+        name = ids.encode(ids.Kind.BUDGET, row.id)
+        raise Conflict(
+            f"This {on} already has a budget {_PER[period]}: {name}. Change it with PATCH "
+            f"/api/v1/budgets/{name}.",
+            head=name,
+        )
+    return budgets_of([row])[0]
+
+
+def change_budget(
+    *,
+    scope: Scope,
+    budget_id: UUID,
+    limits: Limits | None = None,
+    on_exceed: OnExceed | None = None,
+) -> BudgetView:
+    """Other limits from the next call on, or another way to enforce them; what is spent stays."""
+    row = get_budget_row(scope, budget_id)
+    _check_may_limit(scope, BudgetScope(row.scope_kind), row.target_id)
+    wanted = {} if limits is None else _columns(limits)
+    if limits is not None:
+        _refuse_impossible(limits)
+    if on_exceed is not None:
+        wanted["on_exceed"] = on_exceed.value
+    with transaction.atomic():
+        Budget.objects.filter(id=row.id).update(**wanted, updated_at=now())
+        row.refresh_from_db()
+        _record(scope, "budget.set", row)
+    return budgets_of([row])[0]
+
+
+def delete_budget(*, scope: Scope, budget_id: UUID) -> None:
+    """The limit is gone with its counters; usage rows stay."""
+    row = get_budget_row(scope, budget_id)
+    _check_may_limit(scope, BudgetScope(row.scope_kind), row.target_id)
+    with transaction.atomic():
+        Budget.objects.filter(id=row.id).delete()
+        _record(scope, "budget.deleted", row)
+
+
 def set_limit(
     *,
     scope: Scope,
@@ -182,35 +193,47 @@ def set_limit(
 ) -> BudgetView:
     """Create or change the budget of this target and period; what it has spent stays.
 
-    Needs `budget.manage`, but for a single run `run.control`: a run's own limit only narrows.
+    Needs what `create_budget` needs.
     """
-    limits = {"limit_usd": limit_usd, "limit_tokens": limit_tokens, "limit_calls": limit_calls}
+    limits = Limits(usd=limit_usd, tokens=limit_tokens, calls=limit_calls)
     _refuse_impossible(limits)
     target = _check_may_limit(scope, on, target_id)
+    values = {**_columns(limits), "on_exceed": on_exceed.value, "updated_at": now()}
     with transaction.atomic():
-        budget, _ = Budget.objects.update_or_create(
-            **target,
-            period=period.value,
-            defaults={**limits, "on_exceed": on_exceed.value, "updated_at": now()},
-        )
+        row, _ = Budget.objects.update_or_create(**target, period=period.value, defaults=values)
         if on is not BudgetScope.RUN:
-            audit.record(
-                scope=scope,
-                action="budget.set",
-                target=ids.encode(ids.Kind.BUDGET, budget.id),
-                payload={
-                    **limits,
-                    "on": on,
-                    "target_id": target_id,
-                    "period": period,
-                    "on_exceed": on_exceed,
-                },
-            )
-    return budget_of(budget)
+            _record(scope, "budget.set", row)
+    return budgets_of([row])[0]
 
 
-def _refuse_impossible(limits: dict[str, Any]) -> None:
-    wrong = [name for name, value in limits.items() if value is not None and value < 0]
+def _columns(limits: Limits) -> dict[str, Any]:
+    return {
+        "limit_usd": limits.usd,
+        "limit_tokens": limits.tokens,
+        "limit_calls": limits.calls,
+    }
+
+
+def _record(scope: Scope, action: str, row: Budget) -> None:
+    audit.record(
+        scope=scope,
+        action=action,
+        target=ids.encode(ids.Kind.BUDGET, row.id),
+        payload={
+            "limit_usd": row.limit_usd,
+            "limit_tokens": row.limit_tokens,
+            "limit_calls": row.limit_calls,
+            "on": row.scope_kind,
+            "target_id": row.target_id,
+            "period": row.period,
+            "on_exceed": row.on_exceed,
+        },
+    )
+
+
+def _refuse_impossible(limits: Limits) -> None:
+    values = _columns(limits)
+    wrong = [name for name, value in values.items() if value is not None and value < 0]
     if wrong:
         raise InvalidInput(
             f"{wrong[0]} is negative. Give 0 to stop all calls, or a positive limit.",
@@ -243,7 +266,10 @@ def _check_may_limit(scope: Scope, on: BudgetScope, target_id: UUID) -> dict[str
     }
 
 
-def _find_windows(scope: Scope, agent_id: UUID | None) -> list[dict[str, Any]]:
+def _set_aside(
+    scope: Scope, amount: Amount, agent_id: UUID | None, reservation_id: UUID
+) -> list[dict[str, Any]]:
+    """Each budget that the call falls under, as it stood before, `is_full` where it has no room."""
     targets = {
         BudgetScope.ORGANISATION: scope.organisation_id,
         BudgetScope.TEAM: scope.team_id,
@@ -255,62 +281,42 @@ def _find_windows(scope: Scope, agent_id: UUID | None) -> list[dict[str, Any]]:
     given = {kind.value: target for kind, target in targets.items() if target is not None}
     asked: dict[str, Any] = {
         "kinds": list(given),
-        "ids": list(given.values()),
+        "targets": list(given.values()),
         "organisation": scope.organisation_id,
         "project": scope.project_id,
+        "id": reservation_id,
+        "run": scope.run_id,
+        "usd": amount.usd,
+        "tokens": amount.tokens,
+        "calls": amount.calls,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_WINDOWS, asked)
+        cursor.execute(_RESERVE, asked)
         names = [column.name for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _judge_window(window: dict[str, Any], used: tuple[Any, ...] | None) -> None:
-    """`used` is None when the window had no room and its budget blocks."""
-    if used is None:
-        raise BudgetExceeded(_exceeded(window), retry_after=window["resets_in"] or 86_400)
-    limits = (window["limit_usd"], window["limit_tokens"], window["limit_calls"])
-    if any(limit is not None and sum_ > limit for sum_, limit in zip(used, limits, strict=True)):
-        log.warning("%s It only warns, so the call goes on.", _exceeded(window))
-
-
-def _exceeded(window: dict[str, Any]) -> str:
-    limits = (
-        ("USD", window["limit_usd"]),
-        ("tokens", window["limit_tokens"]),
-        ("calls", window["limit_calls"]),
-    )
-    limit = " and ".join(f"{value:,} {unit}" for unit, value in limits if value is not None)
-    per = "in total" if window["resets_in"] is None else f"per {window['period']}"
-    return (
-        f"The budget of this {window['scope_kind']} ({limit} {per}) has no room for the call. "
-        "Raise the limit, or wait until a period ends or calls under way are settled."
-    )
+def _judge_window(window: dict[str, Any], amount: Amount) -> None:
+    if not window["is_full"]:
+        return
+    if window["on_exceed"] == OnExceed.WARN:
+        log.warning("%s It only warns, so the call goes on.", exceeding.describe(window, amount))
+        return
+    raise exceeding.exceeded(window, amount)
 
 
 def _release_all(reservation_ids: Sequence[UUID]) -> int:
     for reservation_id in reservation_ids:
-        with transaction.atomic():
-            _close(reservation_id, "released", ["open"], Amount(), None)
+        run_together(_closing(reservation_id, "released", ["open"], Amount(), None))
     return len(reservation_ids)
 
 
-def _close(
+def _closing(
     reservation_id: UUID,
     state: str,
     from_states: list[str],
     actual: Amount,
     usage_id: UUID | None,
-) -> None:
-    with connection.cursor() as cursor:
-        change: dict[str, Any] = {"id": reservation_id, "state": state, "usage_id": usage_id}
-        cursor.execute(_CLOSE, {**change, "from_states": from_states})
-        closed = cursor.fetchone()
-        if closed is None:
-            return
-        was, windows, usd, tokens, calls = closed
-        back = (usd, tokens, calls) if was == "open" else (0, 0, 0)
-        move = dict(zip(("back_usd", "back_tokens", "back_calls"), back, strict=True))
-        move |= {"usd": actual.usd, "tokens": actual.tokens, "calls": actual.calls}
-        for window in sorted(orjson.loads(windows)):
-            cursor.execute(_MOVE, {**move, "window": window})
+) -> Statement:
+    used = [actual.usd, actual.tokens, actual.calls]
+    return Statement(sql=_CLOSE, values=[reservation_id, state, from_states, usage_id, *used])

@@ -4,10 +4,8 @@ https://platform.openai.com/docs/api-reference/chat
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
-
-import orjson
 
 from apps.inference.types import (
     ChatRequest,
@@ -28,13 +26,12 @@ class MalformedError(ValueError):
     """The answer is not what the protocol says."""
 
 
-def encode(request: ChatRequest, *, target: Target, stream: bool) -> bytes:
-    """The body of `POST /chat/completions`."""
+def encode(request: ChatRequest, *, target: Target) -> dict[str, Any]:
+    """The body of `POST /chat/completions`, but for the model and the wish to stream."""
     limit = "max_tokens"
     if target.provider_kind is ProviderKind.OPENAI:
         limit = "max_completion_tokens"  # its reasoning models refuse the older name
     body: dict[str, Any] = {
-        "model": target.model.name,
         "messages": [_message(message) for message in request.messages],
         limit: request.max_tokens,
     }
@@ -61,9 +58,7 @@ def encode(request: ChatRequest, *, target: Target, stream: bool) -> bytes:
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": dict(request.json_schema)},
         }
-    if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return orjson.dumps(body)
+    return body
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -83,8 +78,21 @@ def _message(message: Message) -> dict[str, Any]:
     return encoded
 
 
-def decode(body: Mapping[str, Any], *, target: Target, sent: int) -> ChatResult:
-    """A whole answer. `sent` is the request's size in bytes, for providers that count nothing."""
+def output_limit(body: Mapping[str, Any]) -> int | None:
+    """Tokens that all answers together may have; None where the body does not say."""
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return None if limit is None else int(limit) * int(body.get("n") or 1)
+
+
+def check_answer(answer: Mapping[str, Any]) -> None:
+    """Raises `MalformedError` for an answer that holds no message."""
+    messages = [choice.get("message") for choice in _choices(answer)]
+    if not messages or not all(isinstance(message, Mapping) for message in messages):
+        raise MalformedError("it has no choices[0].message")
+
+
+def decode(body: Mapping[str, Any], *, target: Target, usage: TokenUsage) -> ChatResult:
+    """A whole answer."""
     try:
         choice = body["choices"][0]
         message = choice["message"]
@@ -100,34 +108,61 @@ def decode(body: Mapping[str, Any], *, target: Target, sent: int) -> ChatResult:
         finish = choice.get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise MalformedError("it has no choices[0].message") from error
-    return _result(target, text, calls, finish, body.get("usage"), sent)
+    return _result(target, text, calls, finish, usage)
+
+
+class StreamMeter:
+    """Counts one streamed answer as its chunks pass, whoever reads them."""
+
+    def __init__(self, *, sent: int, most: int | None) -> None:
+        self._sent = sent
+        self._most = most
+        self._usage: Any = None
+        self._received = 0
+        self.is_complete = False  # the model said that it was done; usage may still follow
+
+    @property
+    def usage(self) -> TokenUsage:
+        """What the answer has used so far."""
+        return decode_usage(self._usage, sent=self._sent, received=self._received, most=self._most)
+
+    def feed(self, chunk: Mapping[str, Any]) -> None:
+        """Raises `MalformedError` for a chunk of another shape."""
+        self._usage = chunk.get("usage") or self._usage
+        for choice in _choices(chunk):
+            self.is_complete |= bool(choice.get("finish_reason"))
+            self._received += _size(choice.get("delta") or {})
+
+
+def _choices(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    choices = body.get("choices") or ()
+    if not isinstance(choices, list | tuple) or not all(isinstance(c, Mapping) for c in choices):
+        raise MalformedError("its choices are not a list of objects")
+    return choices
+
+
+def _size(delta: Any) -> int:
+    """Bytes of everything that the model wrote into this piece."""
+    try:
+        said = [text for name, text in delta.items() if isinstance(text, str) and name != "role"]
+        calls = delta.get("tool_calls") or ()
+        said += [_text((call.get("function") or {}).get("arguments")) for call in calls]
+    except (TypeError, AttributeError) as error:
+        raise MalformedError("a chunk of it has no choices[0].delta") from error
+    return sum(len(text.encode()) for text in said)
 
 
 class StreamDecoder:
     """Folds the chunks of one streamed answer; `feed` returns the text that a chunk adds."""
 
-    def __init__(self, *, target: Target, sent: int) -> None:
+    def __init__(self, *, target: Target) -> None:
         self._target = target
-        self._sent = sent
         self._text: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._finish: str | None = None
-        self._usage: Any = None
-        self._received = 0
-
-    @property
-    def is_complete(self) -> bool:
-        """The model said that it was done; usage may still follow."""
-        return self._finish is not None
-
-    @property
-    def usage(self) -> TokenUsage:
-        """What the answer has used so far."""
-        return decode_usage(self._usage, sent=self._sent, received=self._received)
 
     def feed(self, chunk: Mapping[str, Any]) -> str:
         try:
-            self._usage = chunk.get("usage") or self._usage
             choices = chunk.get("choices") or ()
             if not choices:
                 return ""
@@ -140,7 +175,6 @@ class StreamDecoder:
             raise MalformedError("a chunk of it has no choices[0].delta") from error
         if text:
             self._text.append(text)
-            self._received += len(text.encode())
         return text
 
     def _add_call(self, position: int, part: Mapping[str, Any]) -> None:
@@ -151,11 +185,9 @@ class StreamDecoder:
         function = part.get("function") or {}
         call["id"] = _text(part.get("id")) or call["id"]
         call["name"] = _text(function.get("name")) or call["name"]
-        piece = _text(function.get("arguments"))
-        call["arguments"] += piece
-        self._received += len(piece.encode())
+        call["arguments"] += _text(function.get("arguments"))
 
-    def result(self) -> ChatResult:
+    def result(self, *, usage: TokenUsage) -> ChatResult:
         """Raises `MalformedError` where a call has no name."""
         calls = tuple(
             ToolCall(
@@ -165,8 +197,7 @@ class StreamDecoder:
             )
             for index, call in sorted(self._calls.items())
         )
-        text = "".join(self._text)
-        return _result(self._target, text, calls, self._finish, self._usage, self._sent)
+        return _result(self._target, "".join(self._text), calls, self._finish, usage)
 
 
 def _text(value: Any) -> str:
@@ -189,38 +220,43 @@ def _whole(value: Any) -> int:
 
 
 def _result(
-    target: Target,
-    text: str,
-    calls: tuple[ToolCall, ...],
-    finish: Any,
-    usage: Any,
-    sent: int,
+    target: Target, text: str, calls: tuple[ToolCall, ...], finish: Any, usage: TokenUsage
 ) -> ChatResult:
-    written = text + "".join(call.arguments for call in calls)
     reason = finish if finish in _FINISHES else "stop"
     return ChatResult(
         text=text,
         tool_calls=calls,
         finish_reason="tool_calls" if calls and reason == "stop" else reason,  # type: ignore[arg-type]
-        usage=decode_usage(usage, sent=sent, received=len(written.encode())),
+        usage=usage,
         model=target.model.name,
         provider=target.model.provider,
     )
 
 
-def decode_usage(usage: Any, *, sent: int, received: int) -> TokenUsage:
-    """As the provider counted; estimated where it does not say, or nothing that can be true."""
+def answer_usage(answer: Mapping[str, Any], *, sent: int, most: int | None) -> TokenUsage:
+    """What a whole answer used; `sent` is the request's size, for providers that count nothing."""
+    messages = [choice["message"] for choice in _choices(answer)]
+    received = sum(_size(message) for message in messages)
+    return decode_usage(answer.get("usage"), sent=sent, received=received, most=most)
+
+
+def decode_usage(usage: Any, *, sent: int, received: int, most: int | None = None) -> TokenUsage:
+    """As the provider counted; estimated where it does not say, or nothing that can be true.
+
+    No estimate is larger than the `most` that the answer may have.
+    """
     counted = usage if isinstance(usage, Mapping) else {}
     return TokenUsage(
-        input_tokens=_count(counted.get("prompt_tokens"), sent),
-        output_tokens=_count(counted.get("completion_tokens"), received),
+        input_tokens=_count(counted.get("prompt_tokens"), sent, None),
+        output_tokens=_count(counted.get("completion_tokens"), received, most),
     )
 
 
-def _count(value: Any, size: int) -> int:
+def _count(value: Any, size: int, most: int | None) -> int:
     if type(value) is int and 0 <= value <= _MOST_TOKENS:
         return value
-    return estimate_tokens(size)
+    estimated = estimate_tokens(size)
+    return estimated if most is None else min(estimated, most)
 
 
 def estimate_tokens(size: int) -> int:

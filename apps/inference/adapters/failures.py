@@ -1,13 +1,15 @@
 """What went wrong at a provider, as our error: its name, the cause, the next step, no secret."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
 import orjson
 
-from apps.inference.types import ContextOverflow, UpstreamBusy
+from apps.inference.adapters.chat_codec import MalformedError
+from apps.inference.types import ContextOverflow, RequestRefused, UpstreamBusy
 from apps.model_registry.types import Target
 from octavo.kernel.errors import Unavailable, UpstreamFailed
 
@@ -45,12 +47,21 @@ def broken_off(target: Target, cause: str, *, credential: str) -> UpstreamFailed
     )
 
 
+@contextmanager
+def unreadable(target: Target, credential: str) -> Iterator[None]:
+    """What is malformed in an answer, said as an answer that cannot be read."""
+    try:
+        yield
+    except MalformedError as error:
+        raise broken_off(target, str(error), credential=credential) from error
+
+
 def refused(
     target: Target, *, status: int, body: bytes, headers: Mapping[str, str], credential: str
 ) -> UpstreamFailed:
     """An answer with an error status."""
     provider, model = target.model.provider, target.model.name
-    code, message = _cause(body)
+    code, message, param = _cause(body)
     shown = said(message, credential)
     reason = f"HTTP {status}" + (f": {shown}" if shown else "")
     if status in {400, 413, 422} and (
@@ -67,8 +78,16 @@ def refused(
             retry_after=_retry_after(headers),
             upstream_status=status,
         )
+    detail = f"Provider {provider!r} {_verdict(target, status, reason, has_key=bool(credential))}"
+    if status in {400, 413, 422}:
+        return RequestRefused(
+            detail,
+            upstream_status=status,
+            param=said(param, credential),
+            reason=said(code, credential),
+        )
     return UpstreamFailed(
-        f"Provider {provider!r} {_verdict(target, status, reason, has_key=bool(credential))}",
+        detail,
         retryable=status in {408, 409, 425} or status >= 500,
         upstream_status=status,
     )
@@ -92,13 +111,15 @@ def _verdict(target: Target, status: int, said: str, *, has_key: bool) -> str:
     return f"refused the request for {model} ({said}). Correct the request or the model's settings."
 
 
-def _cause(body: bytes) -> tuple[str, str]:
-    """Code and message of an error body; one that is not JSON says nothing fit to show."""
+def _cause(body: bytes) -> tuple[str, str, str]:
+    """Code, message and parameter of an error body; one that is not JSON says nothing."""
     try:
         parsed: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return "", ""
-    return read_error(parsed.get("error", parsed) if isinstance(parsed, dict) else None)
+        return "", "", ""
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
+    param = error.get("param") if isinstance(error, dict) else None
+    return (*read_error(error), str(param or ""))
 
 
 def read_error(error: Any) -> tuple[str, str]:

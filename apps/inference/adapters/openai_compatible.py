@@ -19,19 +19,14 @@ import orjson
 from apps.inference.adapters import failures, http
 from apps.inference.adapters.chat_codec import (
     MalformedError,
-    StreamDecoder,
-    decode,
+    StreamMeter,
+    answer_usage,
+    check_answer,
     decode_usage,
-    encode,
+    output_limit,
 )
 from apps.inference.adapters.sse import EventParser, EventTooLargeError
-from apps.inference.types import (
-    ChatRequest,
-    ChatResult,
-    DeltaSink,
-    EmbeddingResult,
-    TokenUsage,
-)
+from apps.inference.types import ChunkSink, EmbeddingResult, ProtocolBody, TokenUsage
 from apps.model_registry.types import ProviderKind, Target
 from octavo.kernel.errors import UpstreamFailed
 
@@ -48,18 +43,36 @@ async def chat(
     *,
     target: Target,
     credential: str,
-    request: ChatRequest,
-    on_delta: DeltaSink | None,
+    body: ProtocolBody,
     on_usage: UsageSink,
-) -> ChatResult:
-    """Streams exactly when somebody listens. Raises `Unavailable` or one of its children."""
-    body = encode(request, target=target, stream=on_delta is not None)
-    async with _post(target, credential, "/chat/completions", body) as response:
-        reader = _Reader(response, target, credential, on_usage, len(body))
-        if on_delta is not None:
-            return await reader.read_stream(on_delta)
+    on_chunk: ChunkSink | None = None,
+) -> dict[str, Any]:
+    """The whole answer; or nothing, once `on_chunk` has been given all of a streamed one.
+
+    `body` goes on as it is, but for the model and the count of tokens that is asked for. Raises
+    `Unavailable` or one of its children.
+    """
+    sent = orjson.dumps(_wish(target, body, stream=on_chunk is not None))
+    most = output_limit(body)
+    async with _post(target, credential, "/chat/completions", sent) as response:
+        reader = _Reader(response, target, credential, on_usage, len(sent), most)
+        if on_chunk is not None:
+            await reader.read_stream(on_chunk)
+            return {}
         answer = await reader.read_json()
-    return reader.decoded(lambda: decode(answer, target=target, sent=len(body)))
+        reader.decoded(partial(check_answer, answer))
+        on_usage(reader.decoded(partial(answer_usage, answer, sent=len(sent), most=most)))
+    return answer
+
+
+def _wish(target: Target, body: ProtocolBody, *, stream: bool) -> dict[str, Any]:
+    wish = {**body, "model": target.model.name}
+    if stream:
+        options = wish.get("stream_options") or {}
+        return wish | {"stream": True, "stream_options": {**options, "include_usage": True}}
+    wish.pop("stream_options", None)
+    wish.pop("stream", None)
+    return wish
 
 
 async def embed(
@@ -71,7 +84,7 @@ async def embed(
         wish["encoding_format"] = "base64"
     body = orjson.dumps(wish)
     async with _post(target, credential, "/embeddings", body) as response:
-        reader = _Reader(response, target, credential, on_usage, len(body))
+        reader = _Reader(response, target, credential, on_usage, len(body), 0)
         answer = await reader.read_json()
     return reader.decoded(lambda: _embeddings(answer, target, len(texts), sent=len(body)))
 
@@ -131,13 +144,14 @@ class _Reader:
     credential: str
     on_usage: UsageSink
     sent: int
+    most: int | None
 
     async def read_json(self) -> dict[str, Any]:
         try:
             body = await http.read(self.response, limit=_MAX_ANSWER)
         except BaseException:
             if received := self.response.content.total_bytes:
-                self.on_usage(decode_usage(None, sent=self.sent, received=received))
+                self.on_usage(decode_usage(None, sent=self.sent, received=received, most=self.most))
             raise
         try:
             answer: Any = orjson.loads(body)
@@ -147,29 +161,28 @@ class _Reader:
             raise self._broken_off("its answer is not a JSON object")
         if answer.get("error") and "choices" not in answer and "data" not in answer:
             raise self._broken_off(failures.read_error(answer["error"])[1] or "an error")
-        self.on_usage(decode_usage(answer.get("usage"), sent=self.sent, received=len(body)))
+        self.on_usage(
+            decode_usage(answer.get("usage"), sent=self.sent, received=len(body), most=self.most)
+        )
         return answer
 
-    async def read_stream(self, on_delta: DeltaSink) -> ChatResult:
-        decoder = StreamDecoder(target=self.target, sent=self.sent)
+    async def read_stream(self, on_chunk: ChunkSink) -> None:
+        meter = StreamMeter(sent=self.sent, most=self.most)
         async with aclosing(self._payloads()) as payloads:
             async for payload in payloads:
                 if payload.strip() == b"[DONE]":
                     await _drain(self.response)
                     break
-                text = self.decoded(partial(decoder.feed, self._chunk(payload)))
-                self.on_usage(decoder.usage)
-                if text:
-                    on_delta(text)
-        if not decoder.is_complete:
+                chunk = self._chunk(payload)
+                self.decoded(partial(meter.feed, chunk))
+                self.on_usage(meter.usage)
+                await on_chunk(chunk)
+        if not meter.is_complete:
             raise self._broken_off("its stream ended before the model was done")
-        return self.decoded(decoder.result)
 
     def decoded[T](self, work: Callable[[], T]) -> T:
-        try:
+        with failures.unreadable(self.target, self.credential):
             return work()
-        except MalformedError as error:
-            raise self._broken_off(str(error)) from error
 
     async def _payloads(self) -> AsyncGenerator[bytes]:
         parser = EventParser()

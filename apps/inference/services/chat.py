@@ -3,17 +3,15 @@
 Whatever happens to `send`, its call is settled exactly once: with its result, or as failed.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-import orjson
-
-from apps.inference.adapters import openai_compatible
-from apps.inference.services import booking, tool_calling
+from apps.inference.adapters import failures
+from apps.inference.adapters.chat_codec import StreamDecoder, decode, encode
+from apps.inference.services import booking, bounds, exchange
 from apps.inference.services.delivery import deliver
-from apps.inference.services.outcome import call_status, timed_out
+from apps.inference.services.outcome import timed_out
 from apps.inference.types import (
     Attempt,
     ChatRequest,
@@ -23,17 +21,11 @@ from apps.inference.types import (
     Settled,
     TokenUsage,
 )
-from apps.model_registry.types import ModelKind
+from apps.model_registry.types import ModelKind, RouteView
 from octavo.kernel import io
 from octavo.kernel.clock import now
-from octavo.kernel.errors import InvalidInput, UpstreamFailed
+from octavo.kernel.errors import InvalidInput
 from octavo.kernel.scope import Scope
-
-# Tokens that a chat template adds at most: around a message, a call or tool, and for any tools.
-_MESSAGE_OVERHEAD = 8
-_TOOL_OVERHEAD = 32
-_TOOLS_OVERHEAD = 512
-_REFUSALS_OF_TOOLS = {400, 404, 422, 501}
 
 
 def prepare(
@@ -48,11 +40,18 @@ def prepare(
             "A chat call needs at least one message and max_tokens of at least 1.",
             errors=[{"path": "/messages", "detail": "must not be empty"}],
         )
-    most = max(_most_tokens(request), _most_tokens(tool_calling.constrain(request)))
-    worst = TokenUsage(input_tokens=most, output_tokens=request.max_tokens)
     return booking.open_call(
-        scope=scope, route=route, kind=ModelKind.CHAT, request=request, worst=worst, step=step
+        scope=scope,
+        route=route,
+        kind=ModelKind.CHAT,
+        request=request,
+        worst=lambda view: _worst_case(request, view),
+        step=step,
     )
+
+
+def _worst_case(request: ChatRequest, view: RouteView) -> TokenUsage:
+    return bounds.worst_case(encode(request, target=view.targets[0]), view)
 
 
 async def send(
@@ -74,6 +73,27 @@ async def send(
     )
 
 
+async def _ask(
+    made: Attempt, credential: str, request: ChatRequest, listener: "_Listener | None"
+) -> ChatResult:
+    body = encode(request, target=made.target)
+    decoder = StreamDecoder(target=made.target)
+
+    async def pass_on(chunk: dict[str, Any]) -> None:
+        with failures.unreadable(made.target, credential):
+            text = decoder.feed(chunk)
+        if listener is not None and text:
+            listener(text)
+
+    if listener is not None:
+        await exchange.ask(made, credential, body, pass_on)
+        with failures.unreadable(made.target, credential):
+            return decoder.result(usage=made.usage)
+    answer = await exchange.ask(made, credential, body, None)
+    with failures.unreadable(made.target, credential):
+        return decode(answer, target=made.target, usage=made.usage)
+
+
 def settle(
     *, prepared: PreparedCall[ChatRequest], result: ChatResult, started_at: datetime
 ) -> Settled[ChatResult]:
@@ -81,16 +101,12 @@ def settle(
 
     Cost and row include what answers used that broke off before the one in `result`.
     """
-    usage_id, cost = booking.close_call(
-        prepared=prepared,
-        kind=ModelKind.CHAT,
-        provider=result.provider,
-        model=result.model,
-        usage=result.usage,
-        started_at=started_at,
-    )
+    cost = booking.close_call(prepared=prepared, started_at=started_at)
     return Settled(
-        result=result, usage_id=usage_id, cost_usd=cost, decision_id=prepared.decision.id
+        result=result,
+        usage_id=prepared.usage_id,
+        cost_usd=cost,
+        decision_id=prepared.decision.id,
     )
 
 
@@ -101,12 +117,7 @@ def settle_failed(
 
     That is nothing before an answer began, else the input and the text received so far.
     """
-    return booking.close_failed_call(
-        prepared=prepared,
-        kind=ModelKind.CHAT,
-        status=call_status(error),
-        started_at=started_at,
-    )
+    return booking.close_failed_call(prepared=prepared, error=error, started_at=started_at)
 
 
 def complete(
@@ -145,70 +156,3 @@ class _Listener:
     def __call__(self, text: str) -> None:
         self.was_told = True
         self._sink(text)
-
-
-async def _ask(
-    made: Attempt, credential: str, request: ChatRequest, listener: _Listener | None
-) -> ChatResult:
-    target = made.target
-    if not request.tools or target.model.native_tools:
-        asked = request if target.model.native_tools else tool_calling.constrain(request)
-        try:
-            return await openai_compatible.chat(
-                target=target,
-                credential=credential,
-                request=asked,
-                on_delta=listener,
-                on_usage=_meter(made, request),
-            )
-        except UpstreamFailed as error:
-            if not (request.tools and _refuses_tools(error)):
-                raise
-    return await _ask_constrained(made, credential, request, listener)
-
-
-async def _ask_constrained(
-    made: Attempt, credential: str, request: ChatRequest, listener: _Listener | None
-) -> ChatResult:
-    """A listener hears the answer once it is whole: before, it is a piece of JSON."""
-    constrained = tool_calling.constrain(request)
-    answer = await openai_compatible.chat(
-        target=made.target,
-        credential=credential,
-        request=constrained,
-        on_delta=None,
-        on_usage=_meter(made, request),
-    )
-    result = tool_calling.interpret(answer, request)
-    if listener is not None and result.text:
-        listener(result.text)
-    return result
-
-
-def _meter(made: Attempt, request: ChatRequest) -> Callable[[TokenUsage], None]:
-    """Keeps what the attempt has used; no answer is longer than it was allowed to be."""
-
-    def keep(used: TokenUsage) -> None:
-        made.usage = replace(used, output_tokens=min(used.output_tokens, request.max_tokens))
-
-    return keep
-
-
-def _refuses_tools(error: UpstreamFailed) -> bool:
-    """The server has no tool calling for this model, as Ollama and vLLM say in words."""
-    return error.upstream_status in _REFUSALS_OF_TOOLS and "tool" in error.detail.lower()
-
-
-def _most_tokens(request: ChatRequest) -> int:
-    """A bound no tokenizer exceeds, tools and schema included: each byte of UTF-8 is a token."""
-    size = _MESSAGE_OVERHEAD * len(request.messages)
-    for message in request.messages:
-        size += len(message.content.encode()) + len((message.tool_call_id or "").encode())
-        for call in message.tool_calls:
-            size += len(f"{call.id}{call.name}{call.arguments}".encode()) + _TOOL_OVERHEAD
-    for tool in request.tools:
-        size += len(f"{tool.name}{tool.description}".encode()) + _TOOL_OVERHEAD
-        size += len(orjson.dumps(dict(tool.input_schema)))
-    if request.json_schema is not None:
-        size += len(orjson.dumps(dict(request.json_schema)))
-    return size + (_TOOLS_OVERHEAD if request.tools else 0)

@@ -12,7 +12,7 @@ from uuid import UUID
 from apps.inference.adapters import openai_compatible
 from apps.inference.services import booking
 from apps.inference.services.delivery import deliver
-from apps.inference.services.outcome import call_status, timed_out
+from apps.inference.services.outcome import timed_out
 from apps.inference.types import (
     Attempt,
     EmbeddingRequest,
@@ -22,6 +22,7 @@ from apps.inference.types import (
     TokenUsage,
 )
 from apps.model_registry.types import ModelKind
+from apps.observability.types import TraceParent
 from octavo.kernel import io
 from octavo.kernel.clock import now
 from octavo.kernel.errors import InvalidInput
@@ -32,7 +33,12 @@ _TEXT_OVERHEAD = 4  # tokens a model adds around one text, rounded up
 
 
 def prepare(
-    *, scope: Scope, route: str, texts: Sequence[str], step: str = ""
+    *,
+    scope: Scope,
+    route: str,
+    texts: Sequence[str],
+    step: str = "",
+    trace: TraceParent | None = None,
 ) -> PreparedCall[EmbeddingRequest]:
     """Policy and budget say yes, or this raises and nothing is reserved."""
     if not texts:
@@ -47,8 +53,9 @@ def prepare(
         route=route,
         kind=ModelKind.EMBEDDING,
         request=EmbeddingRequest(texts=tuple(texts)),
-        worst=worst,
+        worst=lambda _: worst,
         step=step,
+        trace=trace,
     )
 
 
@@ -78,16 +85,12 @@ def settle(
     *, prepared: PreparedCall[EmbeddingRequest], result: EmbeddingResult, started_at: datetime
 ) -> Settled[EmbeddingResult]:
     """Write the usage row and settle the budget, in one transaction."""
-    usage_id, cost = booking.close_call(
-        prepared=prepared,
-        kind=ModelKind.EMBEDDING,
-        provider=result.provider,
-        model=result.model,
-        usage=result.usage,
-        started_at=started_at,
-    )
+    cost = booking.close_call(prepared=prepared, started_at=started_at)
     return Settled(
-        result=result, usage_id=usage_id, cost_usd=cost, decision_id=prepared.decision.id
+        result=result,
+        usage_id=prepared.usage_id,
+        cost_usd=cost,
+        decision_id=prepared.decision.id,
     )
 
 
@@ -95,12 +98,7 @@ def settle_failed(
     *, prepared: PreparedCall[EmbeddingRequest], error: BaseException, started_at: datetime
 ) -> UUID:
     """Write a usage row and settle the budget at what the answered requests used."""
-    return booking.close_failed_call(
-        prepared=prepared,
-        kind=ModelKind.EMBEDDING,
-        status=call_status(error),
-        started_at=started_at,
-    )
+    return booking.close_failed_call(prepared=prepared, error=error, started_at=started_at)
 
 
 def embed(

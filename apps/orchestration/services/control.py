@@ -12,7 +12,7 @@ from django.db import transaction
 from apps.governance import selectors as governance
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
-from apps.orchestration import inbox, leases
+from apps.orchestration import children, inbox, leases
 from apps.orchestration.models import Run
 from apps.orchestration.selectors import get_run
 from apps.orchestration.steps.doubting import HAPPENED, NOT_HAPPENED
@@ -122,6 +122,11 @@ def on_approval_decided(*, approval_id: str, run_id: str) -> None:
         body={"approval_id": approval_id},
         dedupe_key=f"approval:{approval_id}",
     )
+
+
+def on_run_ended(*, run_id: str) -> None:
+    """Ask what an ended run has started, and what still lives, to end."""
+    children.cancel_children(UUID(run_id))
 
 
 def redeliver_approval(*, run_id: UUID, approval: str) -> bool:

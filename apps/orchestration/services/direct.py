@@ -18,7 +18,7 @@ from apps.orchestration.steps.deciding import decide_on_tool, facts_of
 from apps.orchestration.types import EventType, EventView, ToolAnswer, ToolCallView
 from apps.tools import selectors as tools
 from apps.tools.services import schemas
-from apps.tools.types import ProgressSink, ToolState, ToolView
+from apps.tools.types import ProgressSink, ToolView
 from octavo.kernel import ids
 from octavo.kernel.errors import Forbidden, InvalidInput, NotFound
 from octavo.kernel.scope import Scope
@@ -173,8 +173,8 @@ _STEP = single_call.CALL_STEP
 
 
 def _usable(scope: Scope, name: str) -> ToolView:
-    found = tools.find_tool(scope=scope, name=name)
-    if found is None or found.state is not ToolState.APPROVED:
+    found = tools.find_callable(scope=scope, name=name)
+    if found is None:
         raise _no_tool(name)
     return found
 

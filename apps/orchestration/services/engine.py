@@ -18,7 +18,7 @@ from apps.agents.types import CallModel, CallTools, Fail, Finish, LoopDecision, 
 from apps.governance.services import approvals, budgets
 from apps.observability import metrics
 from apps.orchestration import activation as activations
-from apps.orchestration import drafts, journal, leases, single_call
+from apps.orchestration import children, drafts, journal, leases, recovery, single_call
 from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
 from apps.orchestration.leases import Lease
 from apps.orchestration.records import Fenced, Head, Letter, RunFacts
@@ -80,7 +80,7 @@ def drive(run: RunFacts, head: Head, load: Callable[[Lease], Activation]) -> Non
             log.exception("An activation failed")
             reason = f"{type(error).__name__}: {error}. The worker's log has the details."
             connections.close_all()
-            journal.stumble(run.id, head.fence, reason=reason, delay=_STUMBLE_DELAY)
+            recovery.stumble(run.id, head.fence, reason=reason, delay=_STUMBLE_DELAY)
 
 
 def _hand_back(run_id: UUID, fence: int) -> None:
@@ -137,6 +137,8 @@ def _read_mail(activation: Activation) -> None:
                 _resolve_effect(activation, letter)
             case "input":
                 _take_input(activation, letter)
+            case "child":
+                _take_child(activation, letter)
             case "pause" | "resume":
                 _hold(activation, letter)
             case "cancel":
@@ -166,6 +168,13 @@ def _take_input(activation: Activation, letter: Letter) -> None:
         content, by = letter.body["content"], letter.body["by"]
         draft = drafts.input_received(step, content=content, by=by, read_mail=letter.seq)
         activation.record(draft)
+
+
+def _take_child(activation: Activation, letter: Letter) -> None:
+    step = letter.body["step"]
+    progress = activation.state.progress(step)
+    if progress.child == letter.body["run"] and progress.ended is None:
+        activation.record(drafts.child_finished(step, letter.body, read_mail=letter.seq))
 
 
 def _hold(activation: Activation, letter: Letter) -> None:
@@ -232,6 +241,17 @@ def _finish(
         steps = activation.state.steps
         if any(progress.approval for progress in steps.values()):
             approvals.cancel_pending(run_id=run.id)
+        children.tell_parent(
+            run.parent_id,
+            step=run.parent_key,
+            run_id=run.id,
+            status=status,
+            output=output,
+            error=error,
+            is_tainted=activation.state.loop.tainted,
+        )
+        if any(progress.child for progress in steps.values()):
+            children.end_with(run.id)
         for step, progress in steps.items():
             if progress.intended:  # cut off, so it may have happened
                 effects.doubt_effect(run_id=run.id, step=step)

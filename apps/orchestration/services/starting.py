@@ -1,9 +1,10 @@
 """Starting a run: its row, its first event and its job exist together, or none does."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from apps.governance.types import Action, BudgetScope, Period, Resource, Resourc
 from apps.model_registry import selectors as model_registry
 from apps.orchestration import journal, statements
 from apps.orchestration.models import Run
+from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import run_view
 from apps.orchestration.types import RunView
 from octavo.kernel import audit, ids, jobs, sql
@@ -49,16 +51,15 @@ def start_run(
     run_id = ids.new()
     asking = replace(scope, run_id=run_id)  # the run's own decisions begin with this one
     decisions.check(scope=asking, action=Action.RUN_START, resource=resource)
-    route = model_registry.get_route(scope=scope, name=found.definition.route)
-    strategy = loop.resolve_strategy(found.definition, tier=route.tier)
-    row = {
-        "id": run_id,
-        "strategy": strategy.value,
-        "input": journal.as_json(input),
-        "session": session,
-        "metadata": journal.as_json(dict(metadata or {})),
-        "traceparent": traceparent,
-    }
+    row = _row(
+        scope,
+        found,
+        input,
+        run_id=run_id,
+        session=session,
+        metadata=metadata,
+        traceparent=traceparent,
+    )
     _write(scope, found, row, input, budget_usd)
     return run_view(Run.objects.get(id=run_id))
 
@@ -83,6 +84,62 @@ def _check(
         raise InvalidInput(
             f"The run cannot start: {first['path'][1:]}: {first['detail']}", errors=errors
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChild:
+    """A child run that policy allows; `write` queues it, in the caller's transaction."""
+
+    id: UUID
+    agent: AgentView
+    write: Callable[[], None]
+
+
+def plan_child(
+    *, scope: Scope, parent: RunFacts, step: str, agent: str, input: str | dict[str, Any]
+) -> PlannedChild:
+    """A run of the agent's newest version that does one step of `parent`, in its agent's name.
+
+    Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent's agent may not delegate.
+    """
+    _check(input, None, {})
+    found = agents.get_agent_unchecked(scope=scope, name=agent)
+    resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
+    decisions.check(scope=scope, action=Action.AGENT_DELEGATE, resource=resource, step=step)
+    family = {
+        "root_id": parent.root_id,
+        "parent_id": parent.id,
+        "parent_key": step,
+        "depth": parent.depth + 1,
+    }
+    row = _row(scope, found, input, family=family)
+    write = partial(_write, scope, found, row, input, None)
+    return PlannedChild(id=row["id"], agent=found, write=write)
+
+
+def _row(
+    scope: Scope,
+    agent: AgentView,
+    input: str | dict[str, Any],
+    *,
+    family: Mapping[str, Any] | None = None,
+    run_id: UUID | None = None,
+    session: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    traceparent: str = "",
+) -> dict[str, Any]:
+    route = model_registry.get_route(scope=scope, name=agent.definition.route)
+    run_id = run_id or ids.new()
+    alone = {"root_id": run_id, "parent_id": None, "parent_key": "", "depth": 0}
+    return {
+        "id": run_id,
+        "strategy": loop.resolve_strategy(agent.definition, tier=route.tier).value,
+        "input": journal.as_json(input),
+        "session": session,
+        "metadata": journal.as_json(dict(metadata or {})),
+        "traceparent": traceparent,
+        **(family or alone),
+    }
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ import threading
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from apps.orchestration import inbox, leases, recovery
+from apps.orchestration import children, inbox, leases, recovery
 from apps.orchestration.services import control
 from apps.orchestration.services.control import CANCEL_CHANNEL as CANCEL_CHANNEL
 
@@ -64,6 +64,11 @@ def fire_timers() -> int:
 def redeliver_approvals() -> int:
     """Wake runs whose approval was decided while nobody could be told."""
     return control.redeliver_approvals()
+
+
+def cancel_orphans() -> int:
+    """End runs whose parent has ended while their job was lost."""
+    return children.cancel_orphans()
 
 
 def stop() -> None:

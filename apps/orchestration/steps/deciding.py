@@ -7,11 +7,13 @@ from typing import Any
 
 from apps.governance.services import decisions
 from apps.governance.types import Action, Decision, Fact, Outcome
+from apps.orchestration import tracing
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps.answering import idempotency_key
 from apps.tools import selectors as tools
 from apps.tools.services import calling
 from apps.tools.types import ToolContext, ToolView
+from octavo.kernel import ids
 from octavo.kernel.scope import Scope
 
 
@@ -62,7 +64,15 @@ def context_of(activation: Activation, step: str, *, approved: bool = False) -> 
         idempotency_key=idempotency_key(activation, step),
         approved=approved,
         on_progress=activation.on_progress,
+        traceparent=_traceparent(activation, step),
     )
+
+
+def _traceparent(activation: Activation, step: str) -> str:
+    """W3C trace context: the far end's spans hang below this step's own."""
+    attempt = activation.state.progress(step).failures + 1
+    run_id = activation.run.id
+    return f"00-{ids.trace_id(run_id)}-{tracing.span_id(run_id, step, attempt)}-01"
 
 
 def _with_touched(

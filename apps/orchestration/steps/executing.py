@@ -18,7 +18,14 @@ from apps.orchestration.steps.answering import Permitted, record_answer, refusal
 from apps.orchestration.steps.deciding import context_of
 from apps.orchestration.steps.failing import raise_if_interrupted
 from apps.tools.services import calling, effects
-from apps.tools.types import Effect, ToolContext, ToolResult, ToolUnavailable, ToolView
+from apps.tools.types import (
+    Effect,
+    PreparedToolCall,
+    ToolContext,
+    ToolResult,
+    ToolUnavailable,
+    ToolView,
+)
 from octavo.kernel import io
 
 _MARGIN = 15.0
@@ -39,32 +46,37 @@ def execute(activation: Activation, tool: ToolView, made: Permitted) -> None:
             result = calling.call_local(context=context, tool=tool, arguments=arguments)
             record_answer(activation, made, result, began=began)
         return
+    prepared = None
+    if tool.is_remote:
+        prepared = calling.prepare(context=context, tool=tool, arguments=arguments)
+    if prepared is not None and prepared.refusal:
+        record_answer(activation, made, refusal(prepared.refusal))
+        return
     if tool.effect is Effect.UNSAFE:
         _intend(activation, context, tool, arguments)
     try:
-        result = _call(activation, context, tool, arguments)
+        result = (
+            _send(activation, prepared) if prepared is not None else _call(context, tool, arguments)
+        )
     except ToolUnavailable as error:
         _record_silence(activation, tool, made, error, began)
         return
     record_answer(activation, made, result, began=began, also=_finished(activation, tool, made))
 
 
-def _call(
-    activation: Activation, context: ToolContext, tool: ToolView, arguments: Mapping[str, Any]
-) -> ToolResult:
-    if not tool.is_remote:
-        connections.close_all()  # nobody waits for a tool with a database connection in hand
-        return calling.call_local(context=context, tool=tool, arguments=arguments)
-    prepared = calling.prepare(context=context, tool=tool, arguments=arguments)
+def _call(context: ToolContext, tool: ToolView, arguments: Mapping[str, Any]) -> ToolResult:
+    connections.close_all()  # nobody waits for a tool with a database connection in hand
+    return calling.call_local(context=context, tool=tool, arguments=arguments)
+
+
+def _send(activation: Activation, prepared: PreparedToolCall) -> ToolResult:
+    tool = prepared.tool
     sending = activation.lease.watch(calling.send(prepared), finishes=tool.effect is Effect.UNSAFE)
-    seconds = tool.timeout.total_seconds()
     try:
-        return io.call(sending, timeout=seconds)
-    except TimeoutError:
+        return io.call(sending, timeout=tool.timeout.total_seconds() + _MARGIN / 3)
+    except TimeoutError as error:  # `send` keeps the tool's own time, so this is no answer either
         raise_if_interrupted(activation)
-        raise ToolUnavailable(
-            f"The tool {tool.name} gave no answer within {seconds:g} s.", was_sent=True
-        ) from None
+        raise ToolUnavailable(f"The tool {tool.name} gave no answer.", was_sent=True) from error
 
 
 def _finished(activation: Activation, tool: ToolView, made: Permitted) -> Callable[[], None] | None:

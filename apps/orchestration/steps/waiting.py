@@ -6,6 +6,7 @@ from datetime import timedelta
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps.answering import Permitted, record_answer
+from apps.orchestration.steps.delegating import delegate
 from apps.tools.types import ToolResult, Trust, Waits
 
 
@@ -40,6 +41,7 @@ def _for_time(activation: Activation, made: Permitted) -> ToolResult | None:
 
 
 _LOOKS: Mapping[Waits, Callable[[Activation, Permitted], ToolResult | None]] = {
+    Waits.RUN: delegate,
     Waits.INPUT: _for_input,
     Waits.TIME: _for_time,
 }

@@ -6,12 +6,13 @@ A tool of this process runs here (`call_local`); one that goes over the network 
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError
 
 from apps.governance.types import Action, Resource
-from apps.tools import registry
+from apps.tools import registry, rows, selectors
 from apps.tools.types import (
     PreparedToolCall,
     ToolContext,
@@ -58,21 +59,38 @@ def call_local(*, context: ToolContext, tool: ToolView, arguments: Mapping[str, 
 def prepare(
     *, context: ToolContext, tool: ToolView, arguments: Mapping[str, Any]
 ) -> PreparedToolCall:
-    """Everything that `send` needs to know, read from the database."""
-    return PreparedToolCall(context=context, tool=tool, arguments=arguments)
+    """Everything that `send` needs to know, read from the database.
+
+    A tool that is no longer offered as the caller knows it is prepared as well: `send` answers that
+    it was not called.
+    """
+    call = PreparedToolCall(context=context, tool=tool, arguments=arguments)
+    if registry.has(tool.name):
+        return replace(call, result_cap=registry.tool(tool.name).result_cap)
+    from apps.tools.adapters import mcp_client  # noqa: F401  here, because it would hold up a loop
+
+    row = selectors.find_offered(scope=context.scope, name=tool.name)
+    if row is None or row.definition_hash != tool.definition_hash:
+        return replace(call, refusal=f"The tool {tool.name} is no longer offered. Do without it.")
+    return replace(
+        call,
+        upstream=rows.upstream_of(row.server),
+        upstream_name=row.upstream_name,
+        result_cap=row.result_cap,
+    )
 
 
 async def send(prepared: PreparedToolCall) -> ToolResult:
     """Make the call; touches no database. Cancelling it cancels the call at the other end.
 
-    Raises `ToolUnavailable` when there was no answer: `was_sent` tells whether the call may have
-    happened all the same.
+    Raises `ToolUnavailable` when there was no answer, also when `tool.timeout` is over: `was_sent`
+    tells whether the call may have happened all the same.
     """
     tool = prepared.tool
-    builtin = registry.tool(tool.name)
-    assert builtin.send is not None  # noqa: S101  `ToolView.is_remote` says which it is
+    if prepared.refusal:
+        return _refusal(prepared.refusal)
     try:
-        result = await builtin.send(prepared.context, prepared.arguments)
+        result = await _sent(prepared)
     except ToolUnavailable:
         raise
     except OctavoError as error:
@@ -80,7 +98,17 @@ async def send(prepared: PreparedToolCall) -> ToolResult:
     except Exception:
         log.exception("Tool %s failed in step %s", tool.name, prepared.context.step)
         return _refusal(_failed(tool))
-    return _capped(result, builtin.result_cap)
+    return _capped(result, prepared.result_cap)
+
+
+async def _sent(prepared: PreparedToolCall) -> ToolResult:
+    if prepared.upstream is not None:
+        from apps.tools.adapters import mcp_client
+
+        return await mcp_client.call_tool(prepared, prepared.upstream)
+    builtin = registry.tool(prepared.tool.name)
+    assert builtin.send is not None  # noqa: S101  `ToolView.is_remote` says which it is
+    return await builtin.send(prepared.context, prepared.arguments)
 
 
 def _refusal(text: str) -> ToolResult:

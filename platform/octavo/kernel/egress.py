@@ -19,6 +19,9 @@ from octavo.kernel.errors import InvalidInput
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
+_CONNECT_SECONDS = 10.0
+_KEEP_ALIVE = 4.0  # shorter than servers keep theirs, so that none closes under a request
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # Forms of IPv6 whose last four bytes are an IPv4 address: compatible, mapped, translated, NAT64.
 _ENDS_IN_IPV4 = tuple(
@@ -145,16 +148,26 @@ def check_url(url: str) -> str:
     return url
 
 
-def session(*, timeout: float) -> aiohttp.ClientSession:
-    """A client whose every connection is guarded, redirects included.
+def session(
+    *, timeout: float | None, trace: aiohttp.TraceConfig | None = None
+) -> aiohttp.ClientSession:
+    """A client whose every connection is guarded, redirects included; it keeps no cookies.
 
-    A refused address raises `InvalidInput` from the request. Proxies of the environment are not
-    used, because they would connect in Octavo's place.
+    A refused address raises `InvalidInput` from the request. `timeout` bounds a whole exchange;
+    None leaves that to the caller. Proxies of the environment are not used, because they would
+    connect in Octavo's place.
     """
     guard = Guard()
     connector = aiohttp.TCPConnector(
-        resolver=guard, use_dns_cache=False, socket_factory=guard.open_socket
+        resolver=guard,
+        use_dns_cache=False,
+        socket_factory=guard.open_socket,
+        keepalive_timeout=_KEEP_ALIVE,
     )
     return aiohttp.ClientSession(
-        connector=connector, timeout=aiohttp.ClientTimeout(total=timeout), trust_env=False
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[trace] if trace else None,
+        trust_env=False,
     )

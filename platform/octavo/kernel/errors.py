@@ -76,7 +76,16 @@ class RateLimited(OctavoError):
 
 
 class BudgetExceeded(RateLimited):
+    """`budget`: id, scope, period, limits, spent and reserved amounts, and when it resets."""
+
     code, title = "budget-exceeded", "Budget exceeded"
+
+    def __init__(
+        self, detail: str, *, retry_after: int, budget: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.budget = budget
+        self.extra["budget"] = budget
 
 
 class Unavailable(OctavoError):

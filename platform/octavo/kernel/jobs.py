@@ -33,6 +33,14 @@ def ping() -> None:
     redis.publish(PING_CHANNEL, b"1")
 
 
+def oldest_waiting_seconds() -> float:
+    """How long ago the job that has waited longest was due; 0 when none is."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM now() - min(available_at)) FROM outbox")
+        (seconds,) = cursor.fetchone()
+    return max(0.0, float(seconds or 0))
+
+
 def count_waiting() -> int:
     """How many promised jobs of the installation are not published yet."""
     return Outbox.objects.count()

@@ -14,6 +14,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
@@ -98,6 +99,28 @@ def reveal(row: models.Model, field: str) -> str:
     if not sealed or isinstance(sealed, Secret):
         return str(sealed)
     return unseal(sealed, context=_context(row, field))
+
+
+def list_unreadable() -> list[str]:
+    """The fields that hold a value which no present key opens, each as `table.field (how many)`."""
+    lost = {
+        f"{model._meta.db_table}.{field.attname}": sum(
+            not _opens(row, field.attname)
+            for row in model._default_manager.exclude(**{field.attname: ""}).iterator()
+        )
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if isinstance(field, EncryptedField)
+    }
+    return [f"{name} ({count})" for name, count in lost.items() if count]
+
+
+def _opens(row: models.Model, field: str) -> bool:
+    try:
+        reveal(row, field)
+    except ValueError:
+        return False
+    return True
 
 
 def _context(row: models.Model, field: str) -> str:

@@ -23,5 +23,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
             "uvicorn.access": {"level": "WARNING"},
             "psycopg.pool": {"level": "ERROR"},  # each try to connect; what fails says so itself
             "django.server": {"level": "WARNING"},
+            "httpx2": {"level": "WARNING"},  # a line for each call of a tool server
+            "mcp": {"level": "WARNING"},  # names sessions, which are credentials
         },
     }

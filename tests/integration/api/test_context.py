@@ -101,3 +101,77 @@ def test_an_embedding_server_that_is_down_is_named(api: Any, space: str) -> None
     assert problem["status"] in {502, 503}
     assert "dead" in problem["detail"]
     assert api.get("spaces/rules/entries").body["items"] == []
+
+
+def test_a_space_is_compared_named_and_taken_back(api: Any, space: str) -> None:
+    write(api, TEXT)
+    named = api.post("spaces/rules/snapshots", {"name": "first"})
+    assert (named.status, named.body["seq"]) == (201, 1)
+    write(api, "Nothing is refunded.", sources=[{"url": "https://example.test/rule"}])
+    path = "spaces/rules/entries/docs/refunds.md"
+    diff = api.get(f"{path}/diff?from=1&to=2").body
+    assert (diff["added"], diff["removed"], diff["hunks"][0]["old_start"]) == (1, 1, 1)
+    assert diff["after"]["sources"] == [{"url": "https://example.test/rule"}]
+    preview = api.post("spaces/rules/rollback?preview=true", {"to": "first", "why": "test"}).body
+    assert (preview["preview"], preview["seq"], len(preview["changes"])) == (True, 2, 1)
+    done = api.post("spaces/rules/rollback", {"to": "first", "why": "It was right."}).body
+    assert (done["seq"], done["changes"][0]["kind"]) == (3, "revise")
+    assert api.get(path).body["content"] == TEXT
+    assert api.get(f"{path}?revision=2").body["content"] == "Nothing is refunded."
+    when = api.get(f"{path}/history").body["items"][1]["created_at"]
+    assert api.get(f"{path}?as_of={when}").body["content"] == "Nothing is refunded."
+    search = {"query": "refunded", "spaces": ["rules"], "as_of": 2, "mode": "lexical"}
+    assert api.post("context/search", search).body["as_of"] == {"rules": 2}
+    assert api.get("spaces/rules/snapshots").body["items"][0]["name"] == "first"
+    assert api.delete("spaces/rules/snapshots/first").status == 204
+    assert api.get(f"{path}/used-by").body == {"items": [], "next_cursor": None}
+
+
+def test_a_branch_is_merged_over_http(api: Any, space: str) -> None:
+    write(api, TEXT)
+    branch = api.post("spaces/rules/branches", {"name": "draft"})
+    assert (branch.status, branch.body["parent"]) == (201, "rules")
+    api.put("spaces/draft/entries/docs/refunds.md", {"content": "Theirs.", "why": "test"})
+    write(api, "Ours.")
+    refused = api.post("spaces/rules/merge", {"branch": "draft", "why": "ready"}).problem()
+    assert (refused["status"], refused["keys"]) == (409, ["docs/refunds.md"])
+    assert refused["conflicts"][0]["theirs"] == "Theirs."
+    answer = {"docs/refunds.md": {"content": "Both."}}
+    body = {"branch": "draft", "why": "ready", "resolutions": answer}
+    assert api.post("spaces/rules/merge", body).status == 200
+    assert api.get("spaces/rules/entries/docs/refunds.md").body["content"] == "Both."
+    assert [b["name"] for b in api.get("spaces/rules/branches").body["items"]] == ["draft"]
+
+
+def test_a_pack_has_a_budget(api: Any, space: str) -> None:
+    write(api, TEXT)
+    body = {"query": "refunds", "spaces": ["rules"], "budget_tokens": 200}
+    packed = api.post("context/pack", body)
+    assert packed.status == 200, packed.body
+    assert packed.body["citations"][0]["number"] == 1
+    assert TEXT in packed.body["text"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("spaces/rules/rollback", {"to": True, "why": "x"}, 422),
+        ("spaces/rules/rollback", {"to": 10**30, "why": "x"}, 422),
+        ("spaces/rules/rollback", {"to": "nowhere", "why": "x"}, 404),
+        ("spaces/rules/rollback", {"to": 0}, 422),
+        ("spaces/rules/snapshots", {"name": "Bad Name"}, 422),
+        ("spaces/rules/branches", {"name": "b", "at": "yesterday"}, 422),
+        ("spaces/rules/branches", {"name": "b", "at": 99}, 422),
+        ("spaces/rules/merge", {"branch": "rules", "why": "x"}, 422),
+        ("spaces/rules/merge", {"branch": "b", "why": "x", "resolutions": {"k": 3}}, 422),
+        ("context/search", {"query": "x", "spaces": ["rules"], "filter": {"a": 1}}, 422),
+        ("context/search", {"query": "x", "spaces": ["rules"], "as_of": -1}, 422),
+        ("context/pack", {"query": "x", "spaces": ["rules"], "budget_tokens": 1}, 422),
+    ],
+)
+def test_bad_requests_about_versions_are_problems(
+    api: Any, space: str, path: str, body: Any, status: int
+) -> None:
+    answer = api.post(path, body)
+    assert answer.status == status, answer.body
+    assert answer.problem()["detail"]

@@ -1,4 +1,4 @@
-"""`manage.py context add|search|list|reembed`: the context store from a terminal."""
+"""`manage.py context add|search|list|reembed|export|import`: the context store from a terminal."""
 
 from argparse import ArgumentParser
 from collections import Counter
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from apps.accounts import selectors as accounts
 from apps.context import selectors, walking
-from apps.context.services import ingestion, searching, spaces, writing
+from apps.context.services import ingestion, searching, spaces, transferring, writing
 from apps.context.types import FileReport, FileStatus, SearchMode
 from octavo.kernel import ids
 from octavo.kernel.errors import OctavoError
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--project", default="", help="project id; the default project if left out"
         )
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="add|search|list|reembed")
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="add|search|list|…")
         add = verbs.add_parser("add", help="read files and folders into a space")
         add.add_argument("space")
         add.add_argument("paths", nargs="+", type=Path, metavar="file-or-folder")
@@ -44,6 +44,11 @@ class Command(BaseCommand):
         listing.add_argument("--limit", type=int, default=1000)
         reembed = verbs.add_parser("reembed", help="move a space to the present embedding model")
         reembed.add_argument("space")
+        export = verbs.add_parser("export", help="write a space and its history to a .tar.gz file")
+        bring = verbs.add_parser("import", help="make a new space of an exported file")
+        for parser in (export, bring):
+            parser.add_argument("space")
+            parser.add_argument("file", type=Path)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         console = Console(file=cast(IO[str], self.stdout), soft_wrap=True, highlight=False)
@@ -52,6 +57,8 @@ class Command(BaseCommand):
             "search": _search,
             "list": _list,
             "reembed": _reembed,
+            "export": _export,
+            "import": _import,
         }
         try:
             verbs[options["verb"]](console, _scope(options["project"]), options)
@@ -160,3 +167,25 @@ def _list(console: Console, scope: Scope, options: dict[str, Any]) -> None:
 def _reembed(console: Console, scope: Scope, options: dict[str, Any]) -> None:
     renewed = writing.reembed_space(scope=scope, space=options["space"])
     console.print(f"{renewed} chunks of {options['space']} have new vectors.")
+
+
+def _export(console: Console, scope: Scope, options: dict[str, Any]) -> None:
+    path: Path = options["file"]
+    try:
+        with path.open("xb") as file:
+            transferring.export_space(scope=scope, space=options["space"], file=file)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
+    except OctavoError:
+        path.unlink()
+        raise
+    console.print(f"{options['space']} is in {path}.", markup=False)
+
+
+def _import(console: Console, scope: Scope, options: dict[str, Any]) -> None:
+    try:
+        with options["file"].open("rb") as file:
+            made = transferring.import_space(scope=scope, space=options["space"], file=file)
+    except OSError as error:
+        raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from error
+    console.print(f"{made.name} has {made.entries} entries at {made.seq}.", markup=False)

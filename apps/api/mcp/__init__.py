@@ -1,0 +1,1 @@
+"""`/mcp`: tools, agents and context for every MCP client, under the same rules as inside."""

@@ -1,0 +1,1 @@
+"""`manage.py doctor`: looks at everything an installation rests on, and changes nothing."""

@@ -1,0 +1,1 @@
+"""The way out: upstream MCP servers and guarded HTTP."""

@@ -1,0 +1,183 @@
+"""Search over 100,000 chunks: recall and latency in SQL, by mode and by how much a filter leaves.
+
+    pytest tests/benchmarks/bench_context_100k.py -m benchmark -s
+
+Texts and vectors are made from a seed by SQL: topics of words that follow a power law, and vectors
+around the topic's own. OCTAVO_BENCH_CHUNKS changes the number, OCTAVO_BENCH_HISTORY adds so many
+dead rows for each live one.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+CHUNKS = int(os.environ.get("OCTAVO_BENCH_CHUNKS", "100000"))
+HISTORY = int(os.environ.get("OCTAVO_BENCH_HISTORY", "0"))
+QUERIES = int(os.environ.get("OCTAVO_BENCH_QUERIES", "60"))
+SMALL = 100  # the space "small" holds one chunk in so many
+
+pytestmark = pytest.mark.benchmark
+
+FILL = """
+CREATE TEMP TABLE topic AS
+SELECT t, (SELECT array_agg(random_normal()) FROM generate_series(1, 384) AS d WHERE t IS NOT NULL)
+  ::vector AS emb
+FROM generate_series(1, 500) AS t;
+CREATE TEMP TABLE made AS
+SELECT n, decode(md5(n::text) || md5((n + 1)::text), 'hex') AS hash,
+       (SELECT string_agg('word' || (power(random(), 3) * 20000)::int || CASE WHEN random() < 0.3
+          THEN ' topic' || (1 + (n + 0 * w) %% 500) ELSE '' END, ' ')
+          FROM generate_series(1, 90) AS w
+          WHERE n IS NOT NULL) AS text,
+       l2_normalize((SELECT emb FROM topic WHERE t = 1 + n %% 500) + (
+         SELECT array_agg(1.2 * random_normal()) FROM generate_series(1, 384) AS d
+         WHERE n IS NOT NULL)::vector)::halfvec AS emb
+FROM generate_series(1, %(chunks)s) AS n;
+INSERT INTO entry (id, space_id, key, kind, head_number, is_deleted)
+SELECT md5('entry' || n)::uuid, CASE WHEN n %% %(small)s = 0 THEN %(few)s ELSE %(many)s END,
+       'k' || n, 'document', 1, false
+FROM made;
+INSERT INTO blob (organisation_id, hash, heading, text)
+SELECT %(organisation)s, hash, '', text FROM made;
+INSERT INTO chunk (space_id, entry_id, hash, born, died, model_id, dimensions, emb, bm, terms)
+SELECT e.space_id, e.id, m.hash, v.born, v.died, %(model)s, 384, m.emb, lex_weights(lex.terms),
+       lex_scoped_terms(e.space_id, lex.terms)
+FROM made AS m JOIN entry AS e ON e.id = md5('entry' || m.n)::uuid
+CROSS JOIN LATERAL (SELECT lex_terms('text', m.text) AS terms) AS lex
+CROSS JOIN (SELECT g AS born, CASE WHEN g <= %(history)s THEN g + 1 END AS died
+            FROM generate_series(1, %(history)s + 1) AS g) AS v;
+INSERT INTO revision (id, space_id, entry_id, number, seq, operation, kind, author_kind, author_id,
+  author_name, step, why, metadata, trust, sources, text_hash, length, chunks, starts)
+SELECT md5('revision' || m.n)::uuid, e.space_id, e.id, 1, 1, 'write', 'document', 'system',
+  %(many)s, 'bench', '', 'bench', jsonb_build_object('shard', m.n %% 100, 'half', m.n %% 2),
+  'trusted', '[]', '', length(m.text), ARRAY[c.id], ARRAY[0]
+FROM made AS m JOIN entry AS e ON e.id = md5('entry' || m.n)::uuid
+JOIN chunk AS c ON c.entry_id = e.id AND c.died IS NULL;
+UPDATE space SET seq = %(history)s + 1,
+  chunk_count = (SELECT count(*) FROM chunk WHERE space_id = space.id AND died IS NULL),
+  entry_count = (SELECT count(*) FROM entry WHERE space_id = space.id);
+"""
+
+
+@pytest.fixture
+def filled(installation: Any, postgres: Any) -> dict[str, Any]:
+    from apps.context import lexicon
+    from apps.context.models import Space
+    from apps.context.services import spaces
+    from octavo.kernel import ids
+
+    scope = installation.scope
+    many = spaces.create_space(scope=scope, name="many").id
+    few = spaces.create_space(scope=scope, name="few").id
+    values = {
+        "chunks": CHUNKS,
+        "small": SMALL,
+        "history": HISTORY,
+        "many": many,
+        "few": few,
+        "organisation": scope.organisation_id,
+        "model": ids.new(),
+    }
+    started = time.perf_counter()
+    with psycopg.connect(
+        postgres.superuser_url, autocommit=True, cursor_factory=psycopg.ClientCursor
+    ) as connection:
+        connection.execute("SET maintenance_work_mem = '1GB'; SET work_mem = '256MB'")
+        connection.execute("SELECT setseed(0.42)")
+        connection.execute("DROP INDEX chunk_emb_384")
+        connection.execute(FILL, values)
+        connection.execute(
+            "CREATE INDEX chunk_emb_384 ON chunk USING hnsw ((emb::halfvec(384)) "
+            "halfvec_cosine_ops) WHERE died IS NULL AND dimensions = 384"
+        )
+        connection.execute("ALTER INDEX chunk_emb_384 OWNER TO octavo_owner")
+        connection.execute("VACUUM ANALYZE chunk, entry, revision, blob")
+        asked = connection.execute(
+            "SELECT text, emb::text FROM made ORDER BY md5(n::text) LIMIT %s", [QUERIES]
+        ).fetchall()
+    for space in Space.objects.all():
+        lexicon.note_change(space_id=space.id, chunks=max(1, space.chunk_count))
+    return {
+        "scope": scope,
+        "model": values["model"],
+        "asked": [(" ".join(text.split()[:8]), emb) for text, emb in asked],
+        "filled_seconds": round(time.perf_counter() - started),
+    }
+
+
+def test_search_over_many_chunks(filled: dict[str, Any]) -> None:
+    from apps.context.types import SearchMode
+
+    report: dict[str, Any] = {
+        "chunks": CHUNKS,
+        "history": HISTORY,
+        "load": round(os.getloadavg()[0], 1),
+        "filled_seconds": filled["filled_seconds"],
+    }
+    cases: dict[str, tuple[list[str], SearchMode, Any]] = {
+        "dense, all": (["many", "few"], SearchMode.DENSE, None),
+        "dense, a space of 1 %": (["few"], SearchMode.DENSE, None),
+        "dense, a filter of 1 %": (["many"], SearchMode.DENSE, {"shard": {"eq": 7}}),
+        "dense, a filter of 50 %": (["many"], SearchMode.DENSE, {"half": {"eq": 1}}),
+        "lexical, all": (["many", "few"], SearchMode.LEXICAL, None),
+        "hybrid, all": (["many", "few"], SearchMode.HYBRID, None),
+        "hybrid, a space of 1 %": (["few"], SearchMode.HYBRID, None),
+    }
+    for name, (spaces, mode, where) in cases.items():
+        report[name] = _measure(filled, spaces, mode, where)
+    print(json.dumps(report, indent=1))  # noqa: T201  the result of a benchmark
+
+
+def _measure(filled: dict[str, Any], spaces: list[str], mode: Any, where: Any) -> dict[str, Any]:
+    from apps.context import queries
+    from apps.context.types import SearchMode
+
+    ask = _asker(filled, spaces, mode, where)
+    found, seconds = [], []
+    for query in filled["asked"]:
+        begun = time.perf_counter()
+        found.append(ask(query))
+        seconds.append(time.perf_counter() - begun)
+    result = {
+        "p50_ms": round(statistics.median(seconds) * 1000, 2),
+        "p95_ms": round(statistics.quantiles(seconds, n=20)[-1] * 1000, 2),
+    }
+    if mode is SearchMode.DENSE:
+        limit, queries.EXACT_ROWS = queries.EXACT_ROWS, 10**9
+        exact = [ask(query) for query in filled["asked"][:30]]
+        queries.EXACT_ROWS = limit
+        shares = [len(set(a) & set(b)) / len(b) for a, b in zip(found, exact, strict=False) if b]
+        result["recall@10"] = round(statistics.mean(shares), 3)
+    return result
+
+
+def _asker(
+    filled: dict[str, Any], spaces: list[str], mode: Any, where: Any
+) -> Callable[[tuple[str, str]], list[int]]:
+    """What a search does in the database: everything but the call of the embedding model."""
+    from apps.context import access, filters
+    from apps.context.embeddings import QueryVector
+    from apps.context.services import searching
+
+    places = access.readable_spaces(scope=filled["scope"], names=spaces)
+    condition = filters.compile_filter(where)
+
+    def ask(query: tuple[str, str]) -> list[int]:
+        vector = QueryVector(values=tuple(json.loads(query[1])), model_id=filled["model"])
+        asked = searching._Asked(
+            query=query[0],
+            limit=10,
+            mode=mode,
+            condition=condition,
+            moments=(None,) * len(places),
+        )
+        rows = searching._find(filled["scope"], places, asked, vector)
+        return [row["chunk_id"] for row in rows]
+
+    return ask

@@ -1,0 +1,45 @@
+"""A naive store: a list of states, one for each sequence number, to compare the real one with."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron")
+
+
+@dataclass(slots=True)
+class Replay:
+    """`states[s]` is what every key said after change `s`."""
+
+    states: list[dict[str, str]] = field(default_factory=lambda: [{}])
+
+    @property
+    def seq(self) -> int:
+        return len(self.states) - 1
+
+    def now(self) -> dict[str, str]:
+        return self.states[-1]
+
+    def change(self, state: dict[str, str]) -> None:
+        if state != self.now():
+            self.states.append(state)
+
+
+def act(rng: random.Random, scope: Any, space: str, replay: Replay) -> None:
+    """One random change, made to both stores."""
+    from apps.context.services import versions, writing
+
+    keys = sorted(replay.now())
+    choice = rng.random()
+    if choice < 0.65 or not keys:
+        key, text = f"k{rng.randrange(6)}", " ".join(rng.choices(WORDS, k=rng.randrange(1, 5)))
+        writing.write_entry(scope=scope, space=space, key=key, content=text, why="test")
+        replay.change(replay.now() | {key: text})
+    elif choice < 0.85:
+        key = rng.choice(keys)
+        writing.delete_entry(scope=scope, space=space, key=key, why="test")
+        replay.change({name: text for name, text in replay.now().items() if name != key})
+    else:
+        seq = rng.randrange(replay.seq + 1)
+        versions.roll_back(scope=scope, space=space, to=seq, why="test")
+        replay.change(dict(replay.states[seq]))
