@@ -35,7 +35,7 @@ INSERT INTO run (id, organisation_id, team_id, project_id, agent_id, agent_name,
   steps, created_at, started_at, finished_at)
 SELECT made.id, run.organisation_id, run.team_id, run.project_id, run.agent_id, run.agent_name,
   run.agent_version_id, run.version, run.strategy, made.id,
-  (ARRAY['done', 'done', 'failed', 'cancelled'])[1 + made.n % 4],
+  (ARRAY['done', 'done', 'failed', 'cancelled'])[1 + mod(made.n, 4)],
   to_jsonb('Question ' || made.n || ' about the weather, the shop and its many rules'),
   '{"text": "An answer."}', run.started_by, run.starter_id, run.metadata, 0.001, 3,
   made.at, made.at, made.at + interval '3 s'
