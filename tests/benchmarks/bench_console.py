@@ -44,7 +44,7 @@ FROM run, (
     || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 5, 15))::uuid AS id
   FROM (SELECT n, now() - n * interval '20 s' AS at FROM generate_series(1, 10000) AS n) AS moments
 ) AS made
-RETURNING made.id
+RETURNING id
 """
 
 
