@@ -25,7 +25,7 @@ from tests.runs import Bench
 pytestmark = pytest.mark.benchmark
 
 RUNS = 10_000
-REPEATS = 20
+REPEATS = 60
 MOST_P95_MS = 150
 VIEWERS = 300
 PAGES = ("/", "/runs", "/runs?q=zebra", "/runs?status=failed&span=week", "/approvals", "/agents")
