@@ -6,12 +6,13 @@ from uuid import UUID
 from django.contrib import auth
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.accounts import services
+from apps.console import web
 from octavo.kernel.errors import OctavoError, RateLimited
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -23,7 +24,7 @@ def password_form(request: HttpRequest) -> HttpResponse:
     """The form; a wrong password and an unknown address look the same."""
     target = _target(request)
     if request.method == "GET":
-        return render(request, "console/login.html", {"next": target})
+        return web.render(request, None, "login", {"next": target})
     email = request.POST.get("email", "").strip().lower()
     try:
         user_id = services.sign_in(
@@ -33,7 +34,7 @@ def password_form(request: HttpRequest) -> HttpResponse:
         )
     except OctavoError as refusal:
         page = {"next": target, "email": email, "refusal": refusal.detail}
-        answer = render(request, "console/login.html", page, status=refusal.status)
+        answer = web.render(request, None, "login", page, status=refusal.status)
         if isinstance(refusal, RateLimited):
             answer["Retry-After"] = str(refusal.retry_after)
         return answer
@@ -48,12 +49,12 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
     too.
     """
     if request.method == "GET":
-        return render(request, "console/link.html", {"token": token})
+        return web.render(request, None, "link", {"token": token})
     try:
         user_id = services.redeem_login_link(token=token)
     except OctavoError as refusal:
         page = {"next": "/", "refusal": refusal.detail}
-        return render(request, "console/login.html", page, status=refusal.status)
+        return web.render(request, None, "login", page, status=refusal.status)
     auth.login(request, _user(user_id), backend=_BACKEND)
     return redirect("/")
 

@@ -2,10 +2,12 @@
 `asgi`.
 """
 
+from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
     path("api/v1/", include("apps.api.rest.urls")),
+    path("admin/", admin.site.urls),
     path("", include("apps.console.urls")),
 ]
 handler400 = "apps.api.pages.bad_request"

@@ -44,6 +44,8 @@ INSTALLED_APPS = [
     "apps.accounts",
     "apps.governance",
     "octavo.kernel",
+    "unfold.apps.BasicAppConfig",
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -93,6 +95,13 @@ SECURE_CSP = {  # scripts are files of ours; swagger-ui draws its icons from dat
     "base-uri": ["'none'"],
     "form-action": ["'self'"],
     "frame-ancestors": ["'none'"],
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Octavo staff",
+    "SITE_HEADER": "Octavo staff",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": False,
 }
 
 LANGUAGE_CODE = "en"

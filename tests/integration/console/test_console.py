@@ -128,27 +128,27 @@ def test_a_question_becomes_a_run_whose_page_shows_steps_and_answer(
     sign_in(browser, installation)
     empty = browser.get("/").content.decode()
     assert "No run yet" in empty
-    assert "context add" in empty
-    asked = submit(browser, "/", "/ask", question="What is <b>Octavo</b>?")
+    asked = submit(browser, "/", "/ask", agent="guide", question="What is <b>Octavo</b>?")
     page = asked["Location"]
-    waiting = browser.get(page).content.decode()
-    assert "queued" in waiting
+    assert "Queued" in browser.get(page).content.decode()
     run_id = page.rsplit("/", 1)[1]
     engine.advance(run_id=str(ids.decode(ids.Kind.RUN, run_id)))
     done = browser.get(page).content.decode()
-    assert "succeeded" in done
+    assert "Succeeded" in done
     assert "Hello from upstream." in done
     assert "What is &lt;b&gt;Octavo&lt;/b&gt;?" in done
-    assert done.count('class="step"') >= 2
-    partial = browser.get(f"{page}/steps").content.decode()
-    assert "Hello from upstream." in partial
-    assert "<html" not in partial
-    assert run_id in browser.get("/").content.decode()
+    assert done.count('class="step"') == 2
+    assert "Policy trace" in browser.get(f"{page}?step=s2").content.decode()
+    part = browser.get(f"{page}/steps/s2").content.decode()
+    assert "Policy trace" in part
+    assert "<html" not in part
+    assert browser.get(f"{page}/steps/s9").status_code == 404
+    assert run_id in browser.get("/runs").content.decode()
 
 
 def test_a_run_is_cancelled_from_its_page(browser: Client, installation: Any, guide: Any) -> None:
     sign_in(browser, installation)
-    page = submit(browser, "/", "/ask", question="Hello?")["Location"]
+    page = submit(browser, "/", "/ask", agent="guide", question="Hello?")["Location"]
     assert submit(browser, page, f"{page}/cancel").status_code == 302
 
 
@@ -156,7 +156,24 @@ def test_an_empty_question_is_refused_in_place(
     browser: Client, installation: Any, guide: Any
 ) -> None:
     sign_in(browser, installation)
-    assert submit(browser, "/", "/ask", question=" ").status_code == 422
+    assert submit(browser, "/ask", "/ask", agent="guide", question=" ").status_code == 422
+
+
+def test_runs_are_found_by_what_the_address_says(
+    browser: Client, installation: Any, guide: Any
+) -> None:
+    sign_in(browser, installation)
+    for question in ("Where is the tea?", "Where is the coffee?"):
+        submit(browser, "/", "/ask", agent="guide", question=question)
+    found = browser.get("/runs?q=TEA&status=queued&agent=guide&span=hour").content.decode()
+    assert "Where is the tea?" in found
+    assert "coffee" not in found
+    assert "No run fits" in browser.get("/runs?status=failed").content.decode()
+    assert browser.get("/runs?status=nonsense&before=%00&span=x&q=%00").status_code == 200
+    newest = re.search(r"after=(run_\w+)", browser.get("/runs").content.decode())
+    assert newest is not None
+    submit(browser, "/", "/ask", agent="guide", question="A third?")
+    assert "1 new" in browser.get(f"/runs/fresh?after={newest[1]}").content.decode()
 
 
 @pytest.mark.parametrize("path", ["/runs/run_nope", "/runs/run_01h455vb4pex5vsknk084sn02q", "/no"])

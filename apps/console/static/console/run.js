@@ -1,73 +1,92 @@
-// Keeps the run page current: the journal says that something changed, the server renders what.
+// Keeps the run page current and opens its steps. The server draws; this file only puts it in place.
 const place = document.getElementById("run");
 const live = document.getElementById("live");
 const id = place.dataset.run;
+const cache = new Map();
+let opened = location.hash.slice(1) || place.dataset.opened || "";
+let writing = { step: "", text: "" };
+
+const detail = () => document.getElementById("detail");
+const rowOf = (anchor) => document.getElementById(anchor);
 const isFinal = () => place.querySelector(".facts").dataset.final === "yes";
 
-const PAUSE_MS = 500; // each page is drawn from the whole journal: not more often than this
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-let refreshing = null;
-let again = false;
-let askedAt = -PAUSE_MS;
+const asked = () => place.querySelector(".step[data-kind=human][data-open-step]")?.id ?? "s1";
 
-async function refresh() {
-  if (refreshing) { again = true; return refreshing; }
-  refreshing = (async () => {
-    do {
-      await pause(Math.max(0, askedAt + PAUSE_MS - performance.now()));
-      again = false;
-      askedAt = performance.now();
-      const answer = await fetch(`/runs/${id}/steps`, { credentials: "same-origin" });
-      if (answer.ok && !answer.redirected) morph(await answer.text());
-    } while (again);
-  })().catch(() => say("reconnecting")).finally(() => { refreshing = null; });
-  return refreshing;
+function mark() {
+  const current = opened || asked();
+  for (const row of place.querySelectorAll(".step")) row.id === current ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current");
+  const partial = place.querySelector("[data-partial]");
+  const done = place.querySelector(`.step[data-step="${CSS.escape(writing.step)}"]`);
+  if (partial && writing.step) partial.textContent = done ? "" : writing.text;
 }
 
-function morph(html) {
-  const partial = place.querySelector("[data-partial]")?.textContent ?? "";
-  const held = document.activeElement?.id;
-  const scrolled = place.querySelector(".timeline")?.scrollTop ?? 0;
-  place.innerHTML = html;
-  const next = place.querySelector("[data-partial]");
-  if (next) next.textContent = partial;
-  const timeline = place.querySelector(".timeline");
-  if (timeline) timeline.scrollTop = scrolled;
-  if (held) document.getElementById(held)?.focus({ preventScroll: true });
+async function open(anchor, { fresh = false } = {}) {
+  opened = anchor === "s1" ? "" : anchor;
+  history.replaceState(null, "", opened ? `#${opened}` : location.pathname);
+  if (!opened) { detail().replaceChildren(); return mark(); }
+  if (!fresh && cache.has(opened)) { detail().innerHTML = cache.get(opened); return mark(); }
+  const answer = await fetch(`/runs/${id}/steps/${opened}`, { credentials: "same-origin" });
+  if (anchor !== opened) return;
+  if (!answer.ok || answer.redirected) { opened = ""; return mark(); }
+  const html = await answer.text();
+  const panel = detail().querySelector("input[name=panel]:checked")?.value;
+  if (!rowOf(anchor)?.hasAttribute("data-open-step")) cache.set(anchor, html);
+  detail().innerHTML = html;
+  const kept = panel && fresh && detail().querySelector(`input[value="${panel}"]`);
+  if (kept) kept.checked = true;
+  mark();
+}
+
+place.addEventListener("click", (event) => {
+  if (event.metaKey || event.ctrlKey) return;
+  const row = event.target.closest(".step");
+  const close = event.target.closest("[data-close]");
+  if (!row && !close) return;
+  event.preventDefault();
+  open(row ? row.id : "s1");
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && opened && !document.querySelector("dialog[open]")) open("s1");
+});
+window.addEventListener("hashchange", () => open(location.hash.slice(1) || "s1"));
+
+async function redraw(html, seq) {
+  const at = window.scrollY;
+  const wasOpen = opened && rowOf(opened)?.hasAttribute("data-open-step");
+  await window.htmx.swap({ target: place, text: html, swap: "innerMorph" });
+  place.dataset.seq = seq;
+  mark();
+  if (wasOpen) open(opened, { fresh: true });
+  if (isFinal()) for (const form of document.querySelectorAll("[data-while-alive]")) form.remove();
+  if (window.scrollY !== at) window.scrollTo({ top: at });
 }
 
 function say(state) {
-  live.hidden = state === "over";
   live.dataset.state = state;
-  live.textContent = state === "live" ? "Live" : "Reconnecting";
+  live.textContent = { live: "Live", away: "Reconnecting", over: "" }[state];
 }
 
 function follow() {
-  const stream = new EventSource(`/api/v1/runs/${id}/events`);
-  let step = null;
+  const stream = new EventSource(`/runs/${id}/live?after=${place.dataset.seq}`);
   stream.onopen = () => say("live");
   stream.onerror = () => {
-    if (stream.readyState === EventSource.CLOSED) { refresh().then(() => say(isFinal() ? "over" : "reconnecting")); }
-    else say("reconnecting");
+    if (stream.readyState !== EventSource.CLOSED) return say("away");
+    if (isFinal()) return say("over");
+    say("away");
+    setTimeout(follow, 3000);
   };
-  const changed = async (event) => {
-    await refresh();
-    if (event.type.startsWith("run_") && isFinal()) { stream.close(); say("over"); }
-  };
-  for (const type of ["run_started", "context_retrieved", "model_answered", "model_failed", "tool_intended",
-    "tool_answered", "approval_requested", "approval_decided", "effect_unknown", "effect_resolved", "mail_received",
-    "run_succeeded", "run_failed", "run_cancelled", "run_quarantined"]) stream.addEventListener(type, changed);
+  stream.addEventListener("picture", async (event) => {
+    await redraw(event.data, event.lastEventId);
+    if (isFinal()) { stream.close(); say("over"); }
+  });
   stream.addEventListener("delta", (event) => {
     const delta = JSON.parse(event.data);
-    const partial = place.querySelector("[data-partial]");
-    if (!partial) return;
-    if (delta.step !== step) { step = delta.step; partial.textContent = ""; }
-    partial.textContent += delta.text;
+    if (delta.step !== writing.step) writing = { step: delta.step, text: "" };
+    writing.text += delta.text;
+    mark();
   });
-  stream.addEventListener("abandoned", () => {
-    const partial = place.querySelector("[data-partial]");
-    if (partial) partial.textContent = "";
-  });
+  stream.addEventListener("abandoned", () => { writing.text = ""; mark(); });
 }
 
+if (opened && !detail().firstElementChild) open(opened); else mark();
 if (!isFinal()) follow();

@@ -1,0 +1,121 @@
+"""One step of a run, opened: what went in, what came out, which policies answered, what it cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from apps.console import formatting
+from apps.governance import selectors as governance
+from apps.governance.types import RecordedDecision
+from apps.observability.types import SpanKind
+from apps.orchestration import selectors as runs
+from apps.orchestration.types import EventType, EventView
+from octavo.kernel.errors import NotFound
+from octavo.kernel.scope import Scope
+
+_KINDS = {
+    EventType.CONTEXT_RETRIEVED: SpanKind.CONTEXT,
+    EventType.MODEL_ANSWERED: SpanKind.MODEL,
+    EventType.MODEL_FAILED: SpanKind.MODEL,
+    EventType.TOOL_INTENDED: SpanKind.TOOL,
+    EventType.TOOL_ANSWERED: SpanKind.TOOL,
+    EventType.APPROVAL_REQUESTED: SpanKind.HUMAN,
+    EventType.EFFECT_UNKNOWN: SpanKind.HUMAN,
+    EventType.INPUT_REQUESTED: SpanKind.HUMAN,
+    EventType.RUN_PAUSED: SpanKind.HUMAN,
+}
+_CLOSED_BY = {
+    EventType.TOOL_INTENDED: {EventType.TOOL_ANSWERED, EventType.TOOL_FAILED},
+    EventType.APPROVAL_REQUESTED: {EventType.APPROVAL_DECIDED},
+    EventType.EFFECT_UNKNOWN: {EventType.EFFECT_RESOLVED},
+    EventType.INPUT_REQUESTED: {EventType.INPUT_RECEIVED},
+    EventType.RUN_PAUSED: {EventType.RUN_RESUMED},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """`event` opens the step, `result` closes it (the same one for most steps)."""
+
+    anchor: str
+    kind: SpanKind
+    title: str
+    event: EventView
+    result: EventView
+    facts: tuple[tuple[str, str], ...]
+    decisions: tuple[RecordedDecision, ...]
+    prompt: tuple[dict[str, Any], ...] = ()
+    raw: tuple[dict[str, Any], ...] = field(default=())
+
+
+def inspect(scope: Scope, run_id: UUID, events: Sequence[EventView], anchor: str) -> Inspected:
+    """Raises `NotFound` for an anchor that names no step of the run."""
+    event = _find(events, anchor)
+    result = _find_result(events, event)
+    answered = event.type is EventType.MODEL_ANSWERED
+    prompt = runs.get_prompt(scope=scope, run_id=run_id, seq=event.seq) if answered else []
+    shown = [event] if event is result else [event, result]
+    recorded = governance.list_decisions(run_id=run_id)
+    return Inspected(
+        anchor=anchor,
+        kind=SpanKind.POLICY if anchor.endswith("p") else _KINDS[event.type],
+        title=_title(event, anchor),
+        event=event,
+        result=result,
+        facts=tuple(_facts(event, result)),
+        decisions=tuple(d for d in recorded if d.step == event.step),
+        prompt=tuple(prompt),
+        raw=tuple({"seq": e.seq, "type": e.type, "step": e.step, "data": e.data} for e in shown),
+    )
+
+
+def _find(events: Sequence[EventView], anchor: str) -> EventView:
+    number = anchor.removeprefix("s").removesuffix("p")
+    for event in events:
+        if str(event.seq) == number and event.type in _KINDS:
+            return event
+    raise NotFound(f"This run has no step {anchor!r}. Open the run to see its steps.")
+
+
+def _find_result(events: Sequence[EventView], event: EventView) -> EventView:
+    wanted = _CLOSED_BY.get(event.type, set())
+    later = (e for e in events if e.seq > event.seq and e.step == event.step and e.type in wanted)
+    return next(later, event)
+
+
+def _title(event: EventView, anchor: str) -> str:
+    data = event.data
+    match event.type:
+        case EventType.CONTEXT_RETRIEVED:
+            return "Quote" if data["quote"] else "Recall"
+        case EventType.MODEL_ANSWERED:
+            return str(data["model"])
+        case EventType.MODEL_FAILED:
+            return "Model call failed"
+        case EventType.APPROVAL_REQUESTED:
+            return str(data["policy"]) if anchor.endswith("p") else f"Approval of {data['tool']}"
+        case EventType.INPUT_REQUESTED:
+            return "Question to a person"
+        case EventType.RUN_PAUSED:
+            return "Paused"
+        case _:
+            return str(data["tool"])
+
+
+def _facts(event: EventView, result: EventView) -> list[tuple[str, str]]:
+    facts = [("Took", formatting.duration(result.at - event.started_at))]
+    data = result.data
+    if event.type is EventType.MODEL_ANSWERED:
+        usage = data["usage"]
+        facts += [
+            ("Tokens", f"{usage['input_tokens']:,} → {usage['output_tokens']:,}"),
+            ("Cost", f"${usage['cost_usd']}" if float(usage["cost_usd"]) else "$0"),
+            ("Route", f"{data['route']} → {data['provider']}"),
+            ("Ended by", str(data["finish_reason"])),
+        ]
+    if result.type is EventType.TOOL_ANSWERED:
+        facts.append(("Trust", str(data["trust"])))
+    if event.attempt > 1:
+        facts.append(("Attempt", str(event.attempt)))
+    return [*facts, ("Step", event.step)]

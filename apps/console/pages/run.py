@@ -1,0 +1,95 @@
+"""One run: its picture, its opened step, and what a person may do to it."""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.console import inspecting, picturing, presenting, web
+from apps.orchestration import selectors as runs
+from apps.orchestration.services import control
+from octavo.kernel import ids
+from octavo.kernel.scope import Scope
+
+_DETAIL = '<div id="detail" hx-morph-skip></div>'
+
+
+@require_GET
+@web.signed_in
+def show(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
+    """The whole page. `?step=s12` opens a step without JavaScript."""
+    key = _decoded(run_id)
+    rights = picturing.rights_of(scope)
+    picture = picturing.draw(scope, key, rights)
+    html = picture.html_for(request)
+    anchor = request.GET.get("step", "")
+    if anchor:
+        opened = _detail(scope, key, anchor)
+        html = html.replace(_DETAIL, f'<div id="detail" hx-morph-skip>{opened}</div>')
+    shown = {
+        "run": presenting.run_line(runs.get_run(scope=scope, run_id=key)),
+        "rights": rights,
+        "picture": picture,
+        "html": mark_safe(html),  # noqa: S308  templates drew it
+        "opened": anchor,
+    }
+    return web.render(request, scope, "run", shown)
+
+
+@require_GET
+@web.signed_in
+def step(request: HttpRequest, scope: Scope, run_id: str, anchor: str) -> HttpResponse:
+    """One step, opened, as a part of the page."""
+    return HttpResponse(_detail(scope, _decoded(run_id), anchor))
+
+
+def _detail(scope: Scope, run_id: UUID, anchor: str) -> str:
+    events = runs.list_events(scope=scope, run_id=run_id, limit=picturing.MOST_EVENTS)
+    opened = inspecting.inspect(scope, run_id, events, anchor)
+    return render_to_string("console/_step.html", {"step": opened})
+
+
+@require_POST
+@web.signed_in
+def cancel(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
+    control.cancel_run(scope=scope, run_id=_decoded(run_id))
+    return redirect("console:run", run_id=run_id)
+
+
+@require_POST
+@web.signed_in
+def hold(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
+    """Pause a run after its present step, or let a paused one go on."""
+    act = control.resume_run if request.POST.get("act") == "resume" else control.pause_run
+    act(scope=scope, run_id=_decoded(run_id))
+    return redirect("console:run", run_id=run_id)
+
+
+@require_POST
+@web.signed_in
+def answer(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
+    """A person's answer to the question that the agent waits with."""
+    content = web.text_of(request.POST, "content")
+    control.give_input(scope=scope, run_id=_decoded(run_id), content=content)
+    return redirect("console:run", run_id=run_id)
+
+
+@require_POST
+@web.signed_in
+def resolve(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
+    """A person's word on whether a call that was cut off has happened."""
+    control.resolve_effect(
+        scope=scope,
+        run_id=_decoded(run_id),
+        step=web.text_of(request.POST, "step", most=200),
+        outcome=web.text_of(request.POST, "outcome", most=40),
+        result=web.text_of(request.POST, "result"),
+    )
+    return redirect("console:run", run_id=run_id)
+
+
+def _decoded(run_id: str) -> UUID:
+    return ids.decode(ids.Kind.RUN, run_id)

@@ -1,0 +1,134 @@
+"""The context store: spaces, their entries as a tree, search, and files on their way in."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.console import web
+from apps.console.trees import tree_of
+from apps.context import selectors as context
+from apps.context.services import ingestion, searching, spaces
+from apps.context.types import SearchMode, SpaceKind
+from apps.governance.types import Action
+from octavo.kernel import ids
+from octavo.kernel.errors import InvalidInput, OctavoError, TooLarge
+from octavo.kernel.scope import Scope
+
+_MOST, _MOST_ENTRIES, _HITS = 200, 1000, 10
+
+
+@require_GET
+@web.signed_in
+def index(request: HttpRequest, scope: Scope) -> HttpResponse:
+    return _index(request, scope)
+
+
+def _index(
+    request: HttpRequest, scope: Scope, *, name: str = "", refusal: OctavoError | None = None
+) -> HttpResponse:
+    shown = {
+        "spaces": context.list_spaces(scope=scope, limit=_MOST),
+        "kinds": list(SpaceKind),
+        "may_manage": web.may(scope, Action.SPACE_MANAGE),
+        "name": name,
+        "refusal": refusal.detail if refusal else "",
+    }
+    return web.render(request, scope, "spaces", shown, status=refusal.status if refusal else 200)
+
+
+@require_POST
+@web.signed_in
+def create(request: HttpRequest, scope: Scope) -> HttpResponse:
+    name, kind = web.text_of(request.POST, "name", most=100), request.POST.get("kind", "text")
+    try:
+        spaces.create_space(
+            scope=scope,
+            name=name,
+            kind=SpaceKind(kind) if kind in list(SpaceKind) else SpaceKind.TEXT,
+        )
+    except OctavoError as refusal:
+        return _index(request, scope, name=name, refusal=refusal)
+    return redirect("console:space", space=name)
+
+
+@require_GET
+@web.signed_in
+def show(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
+    """The tree; with `?q=` the best hits of a search above it."""
+    return _show(request, scope, space)
+
+
+def _show(
+    request: HttpRequest, scope: Scope, space: str, *, refusal: OctavoError | None = None
+) -> HttpResponse:
+    place = context.get_space(scope=scope, name=space)
+    entries = context.list_entries(scope=scope, space=space, limit=_MOST_ENTRIES)
+    shown = {
+        "space": place,
+        "tree": tree_of(entries),
+        "is_cut": len(entries) == _MOST_ENTRIES,
+        "modes": list(SearchMode),
+        "may_write": web.may(scope, Action.CONTEXT_WRITE),
+        "most_bytes": settings.MAX_FILE_BYTES,
+        "refusal": refusal.detail if refusal else "",
+        **_search(request, scope, space),
+    }
+    return web.render(request, scope, "space", shown, status=refusal.status if refusal else 200)
+
+
+def _search(request: HttpRequest, scope: Scope, space: str) -> dict[str, Any]:
+    words = request.GET.get("q", "").replace("\0", "").strip()[: searching.MAX_QUERY]
+    mode = request.GET.get("mode", "")
+    mode = mode if mode in list(SearchMode) else SearchMode.HYBRID
+    shown: dict[str, Any] = {"q": words, "mode": mode}
+    if not words:
+        return shown
+    try:
+        found = searching.search(
+            scope=scope, query=words, spaces=[space], limit=_HITS, mode=SearchMode(mode)
+        )
+    except OctavoError as refusal:
+        return {**shown, "search_refusal": refusal.detail, "hits": ()}
+    return {**shown, "hits": found.hits}
+
+
+@require_POST
+@web.signed_in
+def upload(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
+    try:
+        files = request.FILES.getlist("files")
+        if not files:
+            raise InvalidInput("Choose one or more files first.")
+        for file in files:
+            _refuse_large(str(file.name), file.size or 0)
+        uploads = [(str(file.name), file.read()) for file in files]
+        job = ingestion.start_job(scope=scope, space=space, uploads=uploads)
+    except OctavoError as refusal:
+        return _show(request, scope, space, refusal=refusal)
+    return redirect("console:job", space=space, job_id=ids.encode(ids.Kind.JOB, job.id))
+
+
+def _refuse_large(name: str, size: int) -> None:
+    if size > settings.MAX_FILE_BYTES:
+        raise TooLarge(
+            f"{name} is {size:,} bytes; a file may have {settings.MAX_FILE_BYTES:,}. "
+            "Split it, or raise OCTAVO_MAX_FILE_BYTES."
+        )
+
+
+@require_GET
+@web.signed_in
+def job(request: HttpRequest, scope: Scope, space: str, job_id: str) -> HttpResponse:
+    """What became of each file; the part that changes asks again until the job is over."""
+    found = context.get_job(scope=scope, job_id=ids.decode(ids.Kind.JOB, job_id))
+    shown = {
+        "space": context.get_space(scope=scope, name=space),
+        "job": found,
+        "job_id": job_id,
+        "is_over": found.done >= found.total,
+    }
+    template = "_job" if request.headers.get("HX-Request") else "job"
+    return web.render(request, scope, template, shown)

@@ -1,0 +1,71 @@
+"""Every page in both themes, wide and at 375 px: pictures for people, checks for the rest."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import OUT
+from tests.e2e.looking import check, looking
+
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
+
+
+def _pages(refund: str, answer: str) -> dict[str, str]:
+    return {
+        "home": "/",
+        "runs": "/runs",
+        "run_waiting": f"/runs/{refund}",
+        "run_step": f"/runs/{refund}?step=s3",
+        "run_answer": f"/runs/{answer}",
+        "ask": "/ask",
+        "approvals": "/approvals",
+        "agents": "/agents",
+        "agent": "/agents/refund-agent",
+        "agent_diff": "/agents/refund-agent?compare=1",
+        "agent_form": "/agents/refund-agent/edit",
+        "spaces": "/context",
+        "space": "/context/handbook",
+        "search": "/context/handbook?q=backup",
+        "entry": "/context/handbook/entry/docs/files.md",
+        "tools": "/tools",
+        "tool": "/tools/refund_issue",
+        "models": "/models",
+        "connect": "/connect",
+        "keys": "/keys",
+        "members": "/members",
+    }
+
+
+def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.FixtureRequest) -> None:
+    from tests.e2e import stage as acts
+
+    refund = acts.aside(lambda: acts.start_refund(stage.scope))
+    question = "How do I add my own files to a space?"
+    answer = acts.aside(lambda: acts.ask_guide(stage.scope, question))
+    OUT.mkdir(parents=True, exist_ok=True)
+    with looking(browser, theme="light", size="wide") as page:
+        page.goto(stage.url + stage.login_path())
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{stage.url}/")
+        state = page.context.storage_state()
+    for theme in ("light", "dark"):
+        for size in ("wide", "narrow"):
+            with looking(browser, theme=theme, size=size, state=state) as page:
+                page.goto(stage.url)  # the fonts are at hand from here on
+                for name, path in _pages(refund, answer).items():
+                    _look(page, stage.url + path, f"{name}_{theme}_{size}")
+    if request.config.getoption("--update-pictures", default=False):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        for theme in ("light", "dark"):
+            taken = OUT / f"run_waiting_{theme}_wide.png"
+            (PICTURES / f"run_{theme}.png").write_bytes(taken.read_bytes())
+
+
+def _look(page: Any, url: str, name: str) -> None:
+    assert page.goto(url).status == 200
+    if name.startswith("run_waiting"):
+        page.wait_for_function("document.getElementById('live').dataset.state === 'live'")
+    check(page, name)
+    page.evaluate("window.scrollTo(0, 0)")
+    page.screenshot(path=OUT / f"{name}.png", full_page=name.endswith("narrow"))
