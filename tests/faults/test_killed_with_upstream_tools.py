@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from apps.agents.types import Limits
 from apps.orchestration import selectors
 from apps.orchestration.services import control
 from apps.orchestration.types import EventType, RunStatus
+from octavo.devserver.processes import worker_command
 from tests import runs
 from tests.integration.api.conftest import Api
 from tests.integration.tools.conftest import HttpUpstream
@@ -93,21 +95,22 @@ class Person:
 def test_a_run_over_a_far_server_outlives_ten_killed_workers(
     bench: Bench, far_tools: HttpUpstream, processes: Any
 ) -> None:
-    runs.save(bench.scope, tools=("far__*",))
+    runs.save(bench.scope, tools=("far__*",), limits=Limits(max_steps=2 * CALLS + 1))
     calls = [
         ["far__push", {"n": n}] if n % 2 else ["far__note", {"line": f"line {n}"}]
         for n in range(CALLS)
     ]
     run = runs.start(bench.scope, calls=calls, answer="done", delay=0.2)
     person = Person(bench, far_tools, run.id)
-    worker = processes.worker(queues="runs", threads=2, **SETTINGS)
+    worker = _start_worker(processes, 0)
     for kill in range(KILLS):
+        following = _start_worker(processes, kill + 1)
         before = bench.rows(EVENTS)[0][0]
         _until(lambda least=before: bench.rows(EVENTS)[0][0] > least, person)
         time.sleep(0.1 * (kill % 4))  # not always just after an event
         worker.kill()
         assert person.look() is not RunStatus.SUCCEEDED, "the run was over before the last kill"
-        worker = processes.worker(queues="runs", threads=2, **SETTINGS)
+        worker = following
     _until(lambda: person.look() is RunStatus.SUCCEEDED, person)
 
     pushed = Counter(far_tools.lines("pushed"))
@@ -118,6 +121,12 @@ def test_a_run_over_a_far_server_outlives_ten_killed_workers(
     assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
     answered = [event.step for event in seen if event.type is EventType.TOOL_ANSWERED]
     assert len(answered) == len(set(answered)) == CALLS
+
+
+def _start_worker(processes: Any, number: int) -> Any:
+    """Without waiting until it is ready."""
+    command = worker_command(name=f"far{number}", queues="runs", threads=2)
+    return processes.start("worker", command, **SETTINGS)
 
 
 def _until(condition: Any, person: Person) -> None:
