@@ -20,6 +20,7 @@ DEFAULT = "default"
 
 _ROLE_SECONDS = 2.0
 _MOST_ROLES = 10_000
+_ASKED_OFTEN = frozenset({Action.MODEL_CALL, Action.TOOL_CALL})
 _known_roles: dict[tuple[UUID, UUID], tuple[float, Mapping[str, Fact]]] = {}
 
 # Asked once per decision.
@@ -108,9 +109,9 @@ def list_members(*, scope: Scope) -> list[MemberView]:
 def find_role(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:
     """The role of a user or service in the scope's project; no fact for somebody from outside.
 
-    Model calls ask again and again: what they are told is at most two seconds old.
+    Model and tool calls ask again and again: what they are told is at most two seconds old.
     """
-    if action is not Action.MODEL_CALL:
+    if action not in _ASKED_OFTEN:
         return _read_role(scope)
     asked = (scope.project_id, scope.principal.id)
     known = _known_roles.get(asked)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from apps.orchestration import live, statements
-from apps.orchestration.records import Draft, Fenced, Head, Letter, Record, RunFacts, dump
+from apps.orchestration.records import Draft, Ended, Fenced, Head, Letter, Record, RunFacts, dump
 from apps.orchestration.types import EventType, RunStatus
 from octavo.kernel import jobs, sql
 from octavo.kernel.scope import Principal, PrincipalKind
@@ -145,7 +145,7 @@ def finish(
     status: RunStatus,
     output: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
-) -> None:
+) -> Ended:
     """End the run and journal its end, at once. Raises `Fenced` when the lease is lost."""
     event = _FINAL_EVENT[status]
     rows = sql.run(
@@ -163,6 +163,7 @@ def finish(
         raise Fenced
     transaction.on_commit(partial(live.announce, run_id, head.next_seq))
     head.next_seq += 1
+    return Ended(status=status, output=output, error=error, at=rows[0][0])
 
 
 def park(

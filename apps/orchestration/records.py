@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from apps.orchestration.types import EventType
+from apps.orchestration.types import EventType, RunStatus
 from octavo.kernel.scope import Principal
 
 
@@ -60,6 +60,16 @@ class Head:
     mail_seq: int
     cancel_requested: bool
     now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run came out, and when by the database's clock."""
+
+    status: RunStatus
+    output: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ WITH moved AS (
 )
 INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
 SELECT id, %(seq)s, %(type)s, '', 1, fence, now(), %(data)s::jsonb FROM moved
-RETURNING seq
+RETURNING at
 """
 
 PARK = """

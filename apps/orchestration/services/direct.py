@@ -4,6 +4,8 @@ and trace. It begins in the process that was asked for it; any worker can go on 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +13,11 @@ from apps.governance.types import Decision, Outcome
 from apps.orchestration import activation as activations
 from apps.orchestration import journal, leases, records, single_call
 from apps.orchestration.activation import Activation
-from apps.orchestration.records import Head, RunFacts
+from apps.orchestration.records import Ended, Head, RunFacts
 from apps.orchestration.selectors import get_run_with_events
 from apps.orchestration.services import control, engine
 from apps.orchestration.steps.deciding import decide_on_tool, facts_of
-from apps.orchestration.types import EventType, EventView, ToolAnswer, ToolCallView
+from apps.orchestration.types import EventType, EventView, RunView, ToolAnswer, ToolCallView
 from apps.tools import selectors as tools
 from apps.tools.services import schemas
 from apps.tools.types import ProgressSink, ToolView
@@ -35,6 +37,9 @@ class OpenedCall:
     run: RunFacts
     head: Head
     decision: Decision
+    session: str
+    metadata: Mapping[str, Any]
+    began_at: datetime
 
 
 def call_tool(
@@ -100,7 +105,14 @@ def open_call(
     )
     given = {"session": session, "metadata": dict(metadata or {}), "traceparent": traceparent}
     head = journal.begin_call(run, owner=leases.OWNER, given=given)
-    return OpenedCall(run=run, head=head, decision=decision)
+    return OpenedCall(
+        run=run,
+        head=head,
+        decision=decision,
+        session=session,
+        metadata=dict(metadata or {}),
+        began_at=head.now,
+    )
 
 
 def make_call(
@@ -108,13 +120,53 @@ def make_call(
 ) -> ToolCallView:
     """Make a call that was opened in a transaction which has committed since."""
 
+    answered: list[Activation] = []
+
     def load(lease: leases.Lease) -> Activation:
         activation = activations.begin(opened.run, opened.head, lease)
         activation.decided, activation.on_progress = opened.decision, on_progress
+        answered.append(activation)
         return activation
 
-    engine.drive(opened.run, opened.head, load)
-    return get_call(scope=scope, run_id=opened.run.id)
+    ended = engine.drive(opened.run, opened.head, load)
+    data = answered[0].state.answered if answered else None
+    if ended is None or data is None:
+        return get_call(scope=scope, run_id=opened.run.id)
+    outcome, policies = _decided(data)
+    return ToolCallView(
+        run=_ended_run(opened, ended),
+        answer=_answer(data),
+        outcome=outcome,
+        policies=policies,
+    )
+
+
+def _ended_run(opened: OpenedCall, ended: Ended) -> RunView:
+    """What the database would say of a call that this activation has begun and ended."""
+    run = opened.run
+    return RunView(
+        id=run.id,
+        agent=None,
+        version=None,
+        tool=run.tool,
+        status=ended.status,
+        input=run.input,
+        output=ended.output,
+        error=ended.error,
+        waiting_on=None,
+        steps=1,
+        input_tokens=0,
+        output_tokens=0,
+        cost_usd=Decimal(0),
+        trace_id=ids.trace_id(run.id),
+        started_by=run.starter.name if run.starter else "",
+        session=opened.session,
+        metadata=opened.metadata,
+        parent=None,
+        created_at=opened.began_at,
+        started_at=opened.began_at,
+        finished_at=ended.at,
+    )
 
 
 def resume_call(
@@ -161,12 +213,16 @@ def _answer(data: Mapping[str, Any]) -> ToolAnswer:
 def _judged(events: list[EventView]) -> tuple[str, tuple[str, ...]]:
     """What the policies said last: in the answer, or in the question that waits for a person."""
     for event in reversed(events):
-        decision = event.data.get("decision")
-        if event.type is EventType.TOOL_ANSWERED and decision:
-            return decision["outcome"], tuple(decision["policies"])
+        if event.type is EventType.TOOL_ANSWERED and event.data.get("decision"):
+            return _decided(event.data)
         if event.type is EventType.APPROVAL_REQUESTED:
             return Outcome.REQUIRE_APPROVAL.value, tuple(event.data["policy"].split(", "))
     return "", ()
+
+
+def _decided(answered: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    decision = answered.get("decision") or {"outcome": "", "policies": ()}
+    return decision["outcome"], tuple(decision["policies"])
 
 
 _STEP = single_call.CALL_STEP

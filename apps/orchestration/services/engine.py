@@ -21,7 +21,7 @@ from apps.orchestration import activation as activations
 from apps.orchestration import children, drafts, journal, leases, recovery, single_call
 from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
 from apps.orchestration.leases import Lease
-from apps.orchestration.records import Fenced, Head, Letter, RunFacts
+from apps.orchestration.records import Ended, Fenced, Head, Letter, RunFacts
 from apps.orchestration.steps.calling import call_tools
 from apps.orchestration.steps.failing import Cancelled
 from apps.orchestration.steps.modelling import call_model
@@ -38,8 +38,12 @@ YIELD_AFTER_SECONDS = 60.0
 _STUMBLE_DELAY = timedelta(seconds=2)
 
 
-class _Ended(Exception):
+class _EndedError(Exception):
     """The run has its final event."""
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__(ended.status)
+        self.ended = ended
 
 
 def advance(*, run_id: str, on_progress: ProgressSink | None = None) -> None:
@@ -62,14 +66,19 @@ def advance(*, run_id: str, on_progress: ProgressSink | None = None) -> None:
     drive(run, head, load)
 
 
-def drive(run: RunFacts, head: Head, load: Callable[[Lease], Activation]) -> None:
-    """Take a run that was just claimed as far as it goes. Never raises: the journal has it all."""
+def drive(run: RunFacts, head: Head, load: Callable[[Lease], Activation]) -> Ended | None:
+    """Take a run that was just claimed as far as it goes. Never raises: the journal has it all.
+
+    How it ended, if it did in this activation.
+    """
     bound = logs.bound(run_id=ids.encode(ids.Kind.RUN, run.id), trace_id=ids.trace_id(run.id))
     with bound, leases.hold(run.id, head.fence) as lease:
         try:
             _drive(load(lease))
-        except (_Ended, Parked):
-            return
+        except _EndedError as final:
+            return final.ended
+        except Parked:
+            return None
         except Fenced:
             log.info("The lease was lost; another worker has the run.")
         except Interrupted:
@@ -81,6 +90,7 @@ def drive(run: RunFacts, head: Head, load: Callable[[Lease], Activation]) -> Non
             reason = f"{type(error).__name__}: {error}. The worker's log has the details."
             connections.close_all()
             recovery.stumble(run.id, head.fence, reason=reason, delay=_STUMBLE_DELAY)
+    return None
 
 
 def _hand_back(run_id: UUID, fence: int) -> None:
@@ -236,8 +246,8 @@ def _finish(
     run, head = activation.run, activation.head
 
     @transaction.atomic
-    def end() -> None:
-        journal.finish(run.id, copy(head), status=status, output=output, error=error)
+    def end() -> Ended:
+        ended = journal.finish(run.id, copy(head), status=status, output=output, error=error)
         steps = activation.state.steps
         if any(progress.approval for progress in steps.values()):
             approvals.cancel_pending(run_id=run.id)
@@ -255,7 +265,8 @@ def _finish(
         for step, progress in steps.items():
             if progress.intended:  # cut off, so it may have happened
                 effects.doubt_effect(run_id=run.id, step=step)
+        return ended
 
-    with_patience(end)
+    ended = with_patience(end)
     metrics.count_finished_run(status=status)
-    raise _Ended
+    raise _EndedError(ended)
