@@ -144,6 +144,7 @@ def scope_of(run: RunFacts) -> Scope:
         key_id=run.key_id,
         key_scopes=run.key_scopes,
         run_id=run.id,
+        root_run_id=run.root_id,
         is_autonomous=run.is_autonomous,
     )
 

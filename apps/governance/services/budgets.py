@@ -278,10 +278,12 @@ def _set_aside(
         BudgetScope.KEY: scope.key_id,
         BudgetScope.RUN: scope.run_id,
     }
-    given = {kind.value: target for kind, target in targets.items() if target is not None}
+    given = [(kind.value, target) for kind, target in targets.items() if target is not None]
+    if scope.root_run_id not in {None, scope.run_id}:
+        given.append((BudgetScope.RUN.value, scope.root_run_id))
     asked: dict[str, Any] = {
-        "kinds": list(given),
-        "targets": list(given.values()),
+        "kinds": [kind for kind, _ in given],
+        "targets": [target for _, target in given],
         "organisation": scope.organisation_id,
         "project": scope.project_id,
         "id": reservation_id,

@@ -49,6 +49,7 @@ class Scope:
     `key_scopes` narrows what the principal may do to the actions its API key was made for
     (`("*",)` for everything, `context.*` for a group, `run.start` for one action). `is_autonomous`:
     a model chooses what is done in the principal's name, as it does behind an MCP client.
+    `root_run_id` is the run whose work `run_id` is part of: its budget binds all of it.
     """
 
     organisation_id: UUID
@@ -58,6 +59,7 @@ class Scope:
     key_id: UUID | None = None
     key_scopes: tuple[str, ...] = ("*",)
     run_id: UUID | None = None
+    root_run_id: UUID | None = None
     is_autonomous: bool = False
 
     def acting_as(self, principal: Principal, *, run_id: UUID | None = None) -> "Scope":

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import pytest
 
+from apps.governance.services import budgets
+from apps.governance.types import BudgetScope, Period
 from apps.orchestration import selectors
 from apps.orchestration.services import control, upkeep
 from apps.orchestration.types import EventType, RunStatus, RunView
@@ -71,6 +73,23 @@ def test_a_child_that_fails_is_an_error_that_the_parent_reads(bench: Bench, pair
     result = told(bench, parent.id)
     assert result["is_error"]
     assert "cancelled" in result["message"]["content"]
+
+
+def test_a_run_s_budget_binds_its_children_too(bench: Bench, pair: None) -> None:
+    parent = ask(bench, answer="too dear")
+    budgets.set_limit(
+        scope=bench.scope,
+        on=BudgetScope.RUN,
+        target_id=parent.id,
+        period=Period.TOTAL,
+        limit_calls=1,
+    )
+    assert runs.advance(bench.scope, parent.id).status is RunStatus.WAITING
+    child = child_of(bench, parent.id)
+    failed = runs.advance(bench.scope, child.id)
+    assert failed.status is RunStatus.FAILED
+    assert failed.error is not None
+    assert failed.error["code"] == "budget_exceeded"
 
 
 def test_cancelling_a_parent_ends_its_children_also_when_the_job_was_lost(
