@@ -82,6 +82,10 @@ def run_line(run: RunView) -> RunLine:
     )
 
 
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 def question_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -112,6 +116,6 @@ def ask_of(scope: Scope, approval: Approval) -> Ask:
         asker=approval.requested_by.partition(":")[2] or approval.requested_by,
         effect=EFFECTS[tool.risk] if tool else "Unknown: the tool is gone",
         egress=tool.egress if tool else False,
-        arguments=json.dumps(dict(approval.arguments), indent=2, ensure_ascii=False),
+        arguments=as_json(dict(approval.arguments)),
         tone=_APPROVAL_TONES.get(approval.status, "idle"),
     )

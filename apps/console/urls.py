@@ -14,6 +14,7 @@ from apps.console.pages import (
     models,
     run,
     runs,
+    servers,
     spaces,
     tools,
 )
@@ -48,7 +49,10 @@ urlpatterns = [
     path("context/<str:space>/entry/<path:key>", entries.show, name="entry"),
     path("context/<str:space>/remove/<path:key>", entries.remove, name="remove_entry"),
     path("tools", tools.index, name="tools"),
+    path("new/tool-server", servers.add, name="new_server"),
     path("tools/<str:name>", tools.show, name="tool"),
+    path("tools/<str:name>/review", tools.review, name="review_tool"),
+    path("tools/<str:name>/server", servers.change, name="server"),
     path("models", models.index, name="models"),
     path("models/providers", models.add_provider, name="add_provider"),
     path("models/routes", models.set_route, name="set_route"),
