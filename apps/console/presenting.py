@@ -26,7 +26,7 @@ TONES = {
 _WAITS = {
     "approval": "Waiting for approval",
     "effect": "Waiting: did it happen?",
-    "timer": "Waiting to try again",
+    "timer": "Waiting for the clock",
     "input": "Waiting for an answer",
     "run": "Waiting for a run",
     "signal": "Waiting for a signal",
@@ -56,6 +56,7 @@ class RunLine:
     steps: int
     tokens: str
     cost: str
+    parent: str
 
 
 def run_line(run: RunView) -> RunLine:
@@ -79,6 +80,7 @@ def run_line(run: RunView) -> RunLine:
         steps=run.steps,
         tokens=f"{run.input_tokens + run.output_tokens:,}",
         cost=formatting.money(run.cost_usd),
+        parent=ids.encode(ids.Kind.RUN, run.parent) if run.parent else "",
     )
 
 
