@@ -27,6 +27,7 @@ def _pages(refund: str, answer: str) -> dict[str, str]:
         "spaces": "/context",
         "space": "/context/handbook",
         "search": "/context/handbook?q=backup",
+        "history": "/context/shop-rules/history?to=0",
         "entry": "/context/handbook/entry/docs/files.md",
         "tools": "/tools",
         "tool": "/tools/refund_issue",
