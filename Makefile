@@ -29,6 +29,8 @@ MODELS := $(if $(OCTAVO_MODELS_DIR),$(OCTAVO_MODELS_DIR),$(HOME)/.cache/octavo/m
 
 # The third-party checks of the MCP server; npm brings its own Node.js for them.
 conformance-tools:
+	@command -v npm >/dev/null || { \
+	  echo "npm is missing. Install Node.js with npm (Debian or Ubuntu: apt install npm), then run make again." >&2; exit 1; }
 	@mkdir -p .node && cp tests/conformance/mcp/package.json .node/
 	@npm install --prefix .node --no-package-lock --no-audit --no-fund --silent
 

@@ -20,6 +20,9 @@ _KINDS = {
     EventType.MODEL_FAILED: SpanKind.MODEL,
     EventType.TOOL_INTENDED: SpanKind.TOOL,
     EventType.TOOL_ANSWERED: SpanKind.TOOL,
+    EventType.TOOL_FAILED: SpanKind.TOOL,
+    EventType.TIMER_STARTED: SpanKind.TOOL,
+    EventType.CHILD_STARTED: SpanKind.AGENT,
     EventType.APPROVAL_REQUESTED: SpanKind.HUMAN,
     EventType.EFFECT_UNKNOWN: SpanKind.HUMAN,
     EventType.INPUT_REQUESTED: SpanKind.HUMAN,
@@ -30,6 +33,8 @@ _CLOSED_BY = {
     EventType.APPROVAL_REQUESTED: {EventType.APPROVAL_DECIDED},
     EventType.EFFECT_UNKNOWN: {EventType.EFFECT_RESOLVED},
     EventType.INPUT_REQUESTED: {EventType.INPUT_RECEIVED},
+    EventType.TIMER_STARTED: {EventType.TOOL_ANSWERED},
+    EventType.CHILD_STARTED: {EventType.TOOL_ANSWERED},
     EventType.RUN_PAUSED: {EventType.RUN_RESUMED},
 }
 
@@ -99,6 +104,10 @@ def _title(event: EventView, anchor: str) -> str:
             return "Question to a person"
         case EventType.RUN_PAUSED:
             return "Paused"
+        case EventType.TIMER_STARTED:
+            return "Wait"
+        case EventType.CHILD_STARTED:
+            return f"Run of {data['agent']}"
         case _:
             return str(data["tool"])
 

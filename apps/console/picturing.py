@@ -68,6 +68,7 @@ def draw(scope: Scope, run_id: UUID, rights: Rights) -> Picture:
         "ask": find_ask(scope, run),
         "doubt": _find_open(run, events, "effect", EventType.EFFECT_UNKNOWN),
         "asked": _find_open(run, events, "input", EventType.INPUT_REQUESTED),
+        "children": _children(scope, events),
         "is_paused": run.status is RunStatus.PAUSED,
         "is_cut": len(events) == MOST_EVENTS,
         "csrf_token": _TOKEN,
@@ -103,6 +104,15 @@ def _find_open(
         return None
     asked = [e for e in events if e.type is asked_by and e.step == waiting.id]
     return asked[-1] if asked else None
+
+
+def _children(scope: Scope, events: list[EventView]) -> list[presenting.RunLine]:
+    """The runs that this one has started, the newest first."""
+    started = [event.data["run"] for event in events if event.type is EventType.CHILD_STARTED]
+    found = runs.list_runs_of(
+        scope=scope, run_ids=[ids.decode(ids.Kind.RUN, run) for run in started]
+    )
+    return [presenting.run_line(run) for run in found]
 
 
 def _limit(scope: Scope, run: RunView) -> Any:

@@ -26,7 +26,7 @@ TONES = {
 _WAITS = {
     "approval": "Waiting for approval",
     "effect": "Waiting: did it happen?",
-    "timer": "Waiting to try again",
+    "timer": "Waiting for the clock",
     "input": "Waiting for an answer",
     "run": "Waiting for a run",
     "signal": "Waiting for a signal",
@@ -56,6 +56,7 @@ class RunLine:
     steps: int
     tokens: str
     cost: str
+    parent: str
 
 
 def run_line(run: RunView) -> RunLine:
@@ -79,7 +80,12 @@ def run_line(run: RunView) -> RunLine:
         steps=run.steps,
         tokens=f"{run.input_tokens + run.output_tokens:,}",
         cost=formatting.money(run.cost_usd),
+        parent=ids.encode(ids.Kind.RUN, run.parent) if run.parent else "",
     )
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def question_of(value: Any) -> str:
@@ -112,6 +118,6 @@ def ask_of(scope: Scope, approval: Approval) -> Ask:
         asker=approval.requested_by.partition(":")[2] or approval.requested_by,
         effect=EFFECTS[tool.risk] if tool else "Unknown: the tool is gone",
         egress=tool.egress if tool else False,
-        arguments=json.dumps(dict(approval.arguments), indent=2, ensure_ascii=False),
+        arguments=as_json(dict(approval.arguments)),
         tone=_APPROVAL_TONES.get(approval.status, "idle"),
     )

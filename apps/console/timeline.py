@@ -159,25 +159,33 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
     """Rows by anchor. A tool's row begins with its intent; a person's ends with their answer."""
     rows: dict[str, Row] = {}
     opened: dict[str, str] = {}
+    parked: dict[str, str] = {}  # steps that the engine carries out: one row until their answer
     for event in events:
         match event.type:
             case EventType.CONTEXT_RETRIEVED | EventType.MODEL_ANSWERED | EventType.MODEL_FAILED:
                 _add(rows, _step(event))
             case EventType.TOOL_INTENDED:
                 opened[event.step] = _add(rows, _open_tool(event))
+            case EventType.CHILD_STARTED | EventType.TIMER_STARTED:
+                parked[event.step] = _add(rows, _parked(event))
+            case EventType.CHILD_FINISHED:
+                _close(rows, parked[event.step], event)
+            case EventType.TOOL_ANSWERED if event.step in parked:
+                _end(rows, parked[event.step], event)
             case EventType.TOOL_ANSWERED:
                 anchor = opened.pop(event.step, f"s{event.seq}")
                 rows[anchor] = replace(_tool(event), anchor=anchor)
             case EventType.TOOL_FAILED if event.step in opened:
                 anchor = opened.pop(event.step)
-                note = str(event.data["detail"])[:120]
-                rows[anchor] = replace(rows[anchor], ended_at=event.at, note=note, is_error=True)
+                rows[anchor] = replace(_failed(event), anchor=anchor)
+            case EventType.TOOL_FAILED:
+                _add(rows, _failed(event))
             case EventType.RUN_PAUSED:
                 opened["paused?"] = _add(rows, _paused(event))
             case EventType.RUN_RESUMED:
                 _close(rows, opened.pop("paused?", ""), event)
             case EventType.INPUT_REQUESTED:
-                opened[f"{event.step}?"] = _add(rows, _question(event))
+                opened[f"{event.step}?"] = parked[event.step] = _add(rows, _question(event))
             case EventType.APPROVAL_REQUESTED | EventType.EFFECT_UNKNOWN:
                 for row in _asked(event):
                     opened[f"{event.step}?"] = _add(rows, row)
@@ -262,6 +270,30 @@ def _tool(event: EventView) -> Row:
     )
 
 
+def _failed(event: EventView) -> Row:
+    again = "" if event.data["retry_in"] is None else f"again in {event.data['retry_in']:.0f} s · "
+    return Row(
+        anchor=f"s{event.seq}",
+        step=event.step,
+        kind=SpanKind.TOOL,
+        name=event.data["tool"],
+        note=f"{again}{event.data['detail']}"[:120],
+        started_at=event.started_at,
+        ended_at=event.at,
+        is_error=True,
+    )
+
+
+def _parked(event: EventView) -> Row:
+    """Another agent at work, or a wait for the clock."""
+    if event.type is EventType.TIMER_STARTED:
+        until = datetime.fromisoformat(str(event.data["until"]))
+        row = _wait(event, "wait", f"until {until:%Y-%m-%d %H:%M} UTC")
+        return replace(row, kind=SpanKind.TOOL)
+    row = _wait(event, str(event.data["agent"]), "at work")
+    return replace(row, kind=SpanKind.AGENT, is_wait=False)
+
+
 def _arguments(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return data["arguments"] if isinstance(data["arguments"], dict) else {}
 
@@ -310,8 +342,15 @@ def _close(rows: dict[str, Row], anchor: str, event: EventView) -> None:
     said = event.data.get("status") or event.data.get("outcome") or _ENDS.get(event.type, "")
     by = event.data.get("by")
     note = f"{said.replace('_', ' ')}{f' by {by}' if by else ''}"
-    refused = said in {"refused", "expired"}
+    refused = said in {"refused", "expired", "failed", "cancelled", "quarantined"}
     rows[anchor] = replace(rows[anchor], ended_at=event.at, note=note, is_error=refused)
+
+
+def _end(rows: dict[str, Row], anchor: str, event: EventView) -> None:
+    """The answer to what the engine carried out: it lasted until then, unless it ended before."""
+    row = rows[anchor]
+    failed = row.is_error or bool(event.data["is_error"])
+    rows[anchor] = replace(row, ended_at=row.ended_at or event.at, is_error=failed)
 
 
 def _working(events: Sequence[EventView]) -> Row:

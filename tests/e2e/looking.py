@@ -8,9 +8,13 @@ from typing import Any
 AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 WIDTHS = {"wide": (1440, 820), "narrow": (375, 812)}
 _WATCH = """
-window.shifts = 0;
+window.shifts = [];
 new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+  for (const entry of list.getEntries()) {
+    if (entry.hadRecentInput) continue;
+    const moved = entry.sources.map((source) => source.node?.outerHTML ?? source.node?.textContent);
+    window.shifts.push(`${entry.value.toFixed(5)} ${moved.map((text) => text?.slice(0, 100))}`);
+  }
 }).observe({ type: "layout-shift", buffered: true });
 """
 _SERIOUS = {"serious", "critical"}
@@ -38,15 +42,16 @@ def _is_error(said: Any) -> bool:
     return said.type == "error" and "status of 422" not in said.text
 
 
-def check(page: Any, name: str) -> None:
-    """Raises for a page that is wider than the window, moved while loading, or fails axe."""
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    assert page.evaluate("window.shifts") == 0, name
+def find_faults(page: Any, name: str) -> list[str]:
+    """Why a page is not fit to be seen: wider than the window, moved while loading, fails axe."""
+    found = [f"{name}: layout shift {shift}" for shift in page.evaluate("window.shifts")]
+    if not page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"):
+        found.append(f"{name}: wider than the window")
     page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    told = [
+    checked = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    found += [
         f"{name}: {rule['id']} {rule['help']} {[node['html'][:160] for node in rule['nodes'][:3]]}"
-        for rule in found["violations"]
+        for rule in checked["violations"]
         if rule["impact"] in _SERIOUS
     ]
-    assert told == []
+    return found

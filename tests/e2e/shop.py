@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -68,6 +69,7 @@ TOOLS = (
 class ShopConfig(AppConfig):
     name = "tests.e2e"
     label = "shop"
+    path = str(Path(__file__).parent)  # the tests are no package: nothing else can tell
 
     def ready(self) -> None:
         register()

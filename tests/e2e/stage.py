@@ -20,6 +20,8 @@ from apps.model_registry.types import ModelKind, Price, ProviderKind, Tier
 from apps.orchestration import selectors as orchestration
 from apps.orchestration.services import starting
 from apps.orchestration.types import RunStatus
+from apps.tools.services import servers
+from apps.tools.types import ServerSpec, Transport
 from octavo.kernel import ids
 from octavo.kernel.scope import Scope
 from tests.e2e import shop
@@ -130,6 +132,10 @@ def _models(scope: Scope, base_url: str) -> None:
 
 def _seed(scope: Scope) -> None:
     seeding.seed_project(scope=scope, root=ROOT)
+    tickets = ServerSpec(
+        name="tickets", transport=Transport.HTTP, url="https://tickets.example/mcp", enabled=False
+    )
+    servers.add_server(scope=scope, spec=tickets, found=None)
     spaces.create_space(scope=scope, name="shop-rules")
     writing.write_entry(
         scope=scope, space="shop-rules", key="policies/refunds.md", content=POLICY_PAGE, why="Rules"

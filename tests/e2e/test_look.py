@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import OUT
-from tests.e2e.looking import check, looking
+from tests.e2e.looking import find_faults, looking
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
@@ -27,6 +27,7 @@ def _pages(refund: str, answer: str) -> dict[str, str]:
         "spaces": "/context",
         "space": "/context/handbook",
         "search": "/context/handbook?q=backup",
+        "history": "/context/shop-rules/history?to=0",
         "entry": "/context/handbook/entry/docs/files.md",
         "tools": "/tools",
         "tool": "/tools/refund_issue",
@@ -49,12 +50,14 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(f"{stage.url}/")
         state = page.context.storage_state()
+    faults: list[str] = []
     for theme in ("light", "dark"):
         for size in ("wide", "narrow"):
             with looking(browser, theme=theme, size=size, state=state) as page:
                 page.goto(stage.url)  # the fonts are at hand from here on
                 for name, path in _pages(refund, answer).items():
-                    _look(page, stage.url + path, f"{name}_{theme}_{size}")
+                    faults += _look(page, stage.url + path, f"{name}_{theme}_{size}")
+    assert faults == []
     if request.config.getoption("--update-pictures", default=False):
         PICTURES.mkdir(parents=True, exist_ok=True)
         for theme in ("light", "dark"):
@@ -62,10 +65,11 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
             (PICTURES / f"run_{theme}.png").write_bytes(taken.read_bytes())
 
 
-def _look(page: Any, url: str, name: str) -> None:
+def _look(page: Any, url: str, name: str) -> list[str]:
     assert page.goto(url).status == 200
     if name.startswith("run_waiting"):
-        page.wait_for_function("document.getElementById('live').dataset.state === 'live'")
-    check(page, name)
+        page.locator("#live[data-state=live]").wait_for(state="attached")
+    faults = find_faults(page, name)
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=OUT / f"{name}.png", full_page=name.endswith("narrow"))
+    return faults

@@ -8,7 +8,6 @@ import redis
 from django.conf import settings
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
-from psycopg.conninfo import make_conninfo
 
 from apps.console.doctor.findings import Finding, broken, ok, warning
 from apps.orchestration import selectors as runs
@@ -48,8 +47,7 @@ def _connect(alias: str) -> "psycopg.Connection[Any]":
     given: dict[str, Any] = {"dbname": chosen["NAME"], "connect_timeout": _CONNECT_SECONDS}
     given |= {key: chosen[key.upper()] or None for key in ("user", "password", "host", "port")}
     given |= {name: value for name, value in chosen["OPTIONS"].items() if name != "pool"}
-    url = make_conninfo(**given)
-    return psycopg.connect(url, autocommit=True)
+    return psycopg.connect(autocommit=True, **given)
 
 
 def _versions(connection: "psycopg.Connection[Any]") -> Finding:

@@ -6,9 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
-from markdown_it import MarkdownIt
 
-from apps.console import diffing, web
+from apps.console import diffing, marking, web
+from apps.console.pages.history import moment_of
 from apps.context import selectors as context
 from apps.context.services import writing
 from apps.context.types import EntryView, RevisionView
@@ -16,9 +16,8 @@ from apps.governance.types import Action
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
-_REVISIONS = 100
+_REVISIONS, _READINGS = 100, 8
 _MOST_SHOWN = 400_000
-_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +32,21 @@ class Cited:
 @require_GET
 @web.signed_in
 def show(request: HttpRequest, scope: Scope, space: str, key: str) -> HttpResponse:
-    """`?revision=2` the text then; `&start=10&end=80` marks it; `&compare=1` lays it beside 1."""
+    """`?revision=2` the text then, `?as_of=41` at that moment of its space; `&start=10&end=80`
+    marks it; `&compare=1` lays it beside revision 1.
+    """
     revisions = context.list_revisions(scope=scope, space=space, key=key, limit=_REVISIONS)
-    entry = _at(scope, space, key, _number(request, "revision"))
+    as_of = moment_of(request.GET.get("as_of", "").strip())
+    entry = (
+        _at(scope, space, key, _number(request, "revision"))
+        if as_of is None
+        else context.get_entry(scope=scope, space=space, key=key, as_of=as_of)
+    )
     other = _number(request, "compare")
     shown = {
         "entry": entry,
         "revisions": revisions,
+        "readings": context.list_readings(scope=scope, space=space, key=key, limit=_READINGS),
         "is_newest": entry.revision.number == revisions[0].number,
         "other": other,
         "diff": _diff(scope, entry, other) if other else None,
@@ -93,8 +100,7 @@ def _rendered(request: HttpRequest, entry: EntryView) -> SafeString | None:
     """Markdown as a page; HTML inside it stays text, and pictures stay out."""
     if not entry.key.lower().endswith((".md", ".markdown")) or "plain" in request.GET:
         return None
-    html: str = _MARKDOWN.render(entry.text[:_MOST_SHOWN])
-    return SafeString(html)  # HTML in the source stays text
+    return marking.render_file(entry.text[:_MOST_SHOWN])
 
 
 def _number(request: HttpRequest, name: str) -> int | None:

@@ -8,10 +8,11 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.console import web
+from apps.console.pages.history import moment_of, stood_of
 from apps.console.trees import tree_of
 from apps.context import selectors as context
 from apps.context.services import ingestion, searching, spaces
-from apps.context.types import SearchMode, SpaceKind
+from apps.context.types import Moment, SearchMode, SpaceKind
 from apps.governance.types import Action
 from octavo.kernel import ids
 from octavo.kernel.errors import InvalidInput, OctavoError, TooLarge
@@ -57,21 +58,31 @@ def create(request: HttpRequest, scope: Scope) -> HttpResponse:
 @require_GET
 @web.signed_in
 def show(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
-    """The tree; with `?q=` the best hits of a search above it."""
-    return _show(request, scope, space)
+    """The tree; `?q=` the best hits of a search above it, `?as_of=41` the tree as it stood then."""
+    try:
+        as_of = moment_of(request.GET.get("as_of", "").strip())
+    except OctavoError as refusal:
+        return _show(request, scope, space, refusal=refusal)
+    return _show(request, scope, space, as_of=as_of)
 
 
 def _show(
-    request: HttpRequest, scope: Scope, space: str, *, refusal: OctavoError | None = None
+    request: HttpRequest,
+    scope: Scope,
+    space: str,
+    *,
+    as_of: Moment | None = None,
+    refusal: OctavoError | None = None,
 ) -> HttpResponse:
     place = context.get_space(scope=scope, name=space)
-    entries = context.list_entries(scope=scope, space=space, limit=_MOST_ENTRIES)
+    entries = context.list_entries(scope=scope, space=space, limit=_MOST_ENTRIES, as_of=as_of)
     shown = {
         "space": place,
         "tree": tree_of(entries),
         "is_cut": len(entries) == _MOST_ENTRIES,
         "modes": list(SearchMode),
-        "may_write": web.may(scope, Action.CONTEXT_WRITE),
+        "stood": stood_of(as_of),
+        "may_write": as_of is None and web.may(scope, Action.CONTEXT_WRITE),
         "most_bytes": settings.MAX_FILE_BYTES,
         "refusal": refusal.detail if refusal else "",
         **_search(request, scope, space),

@@ -13,7 +13,7 @@ from django.templatetags.static import static
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from apps.console import formatting
+from apps.console import formatting, marking
 from octavo.kernel import clock, ids
 
 register = template.Library()
@@ -68,6 +68,11 @@ def pretty(value: Any) -> SafeString:
         parts.append(format_html('<span class="{}">{}</span>', found.lastgroup, found[0]))
         end = found.end()
     return mark_safe("".join([*parts, escape(text[end:])]))  # noqa: S308  every part is escaped
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    return marking.render_answer(text)
 
 
 @register.filter

@@ -22,15 +22,16 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run() -> Run:
-    """Runs a script of an installed npm package to its end."""
+def run(tmp_path: Path) -> Run:
+    """Runs a script of an installed npm package to its end, at a home of its own."""
     if not NODE.exists():
         missing = "Node.js and the MCP tools are missing: run `make conformance-tools`."
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
 
     def start(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [str(NODE), str(MODULES / script), *arguments]
-        environment = os.environ | {"PATH": f"{NODE.parent}:{os.environ['PATH']}"}
+        path = f"{NODE.parent}:{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "HOME": str(tmp_path)}
         return subprocess.run(
             command, capture_output=True, text=True, timeout=300, check=False, env=environment
         )
