@@ -103,7 +103,7 @@ class ToolReviewSerializer(ToolSerializer):
 
 
 class ClassesBody(StrictSerializer):
-    """What is left out keeps its value."""
+    """What a person says about a tool; what is left out keeps what was said before."""
 
     risk = serializers.ChoiceField(_RISKS, required=False)
     egress = serializers.BooleanField(
