@@ -80,7 +80,7 @@ class BudgetBody(LimitsBody):
 
 
 class BudgetChangeBody(LimitsBody):
-    """What is left out stays as it is."""
+    """New limits, and what happens at them; a limit that is left out stays as it is."""
 
     on_exceed = serializers.ChoiceField(_WAYS, required=False)
 
