@@ -34,7 +34,7 @@ def looking(browser: Any, *, theme: str, size: str, state: Any = None) -> Iterat
     page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)
     yield page
     context.close()
-    assert errors == []
+    assert errors == [], errors
 
 
 def _is_error(said: Any) -> bool:

@@ -57,7 +57,7 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
                 page.goto(stage.url)  # the fonts are at hand from here on
                 for name, path in _pages(refund, answer).items():
                     faults += _look(page, stage.url + path, f"{name}_{theme}_{size}")
-    assert faults == []
+    assert faults == [], "\n".join(faults)
     if request.config.getoption("--update-pictures", default=False):
         PICTURES.mkdir(parents=True, exist_ok=True)
         for theme in ("light", "dark"):

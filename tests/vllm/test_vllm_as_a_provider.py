@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jsonschema_rs
+import openai
 import orjson
 import pytest
 from django.db import connections
@@ -114,6 +115,26 @@ def test_its_load_shows_while_it_works(
     eventually(lambda: load()["running"] == 0, within=PATIENCE)
     vllm.figures[f"tokens_per_second_of_{AT_ONCE}"] = round(tokens / seconds, 1)
     vllm.figures["prefix_hit_rate"] = load()["prefix_hit_rate"]
+
+
+def test_the_openai_sdk_reaches_it_through_its_route(
+    installation: Any, processes: Any, route: Callable[[bool], str]
+) -> None:
+    name, key = route(True), installation.issued_key.secret
+    address = f"{processes.web(timeout=PATIENCE).url}/v1"
+    question = {"role": "user", "content": "Say hello."}
+    asked: Any = {"model": name, "messages": [question], "max_tokens": 12, "temperature": 0}
+    with openai.OpenAI(base_url=address, api_key=key, max_retries=0, timeout=PATIENCE) as sdk:
+        whole = sdk.chat.completions.create(**asked)
+        options: Any = {"stream": True, "stream_options": {"include_usage": True}}
+        with sdk.chat.completions.create(**asked, **options) as stream:
+            chunks = list(stream)
+    heard = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert heard == whole.choices[0].message.content
+    assert heard.strip()
+    assert chunks[-1].usage == whole.usage
+    assert whole.usage is not None
+    assert 0 < whole.usage.completion_tokens <= 12
 
 
 def test_an_agent_runs_on_it(
