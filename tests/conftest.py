@@ -227,6 +227,8 @@ def postgres() -> Iterator[TestPostgres]:
                 **names
             )
         )
+    for wrapper in connections.all(initialized_only=True):
+        wrapper.close_pool()  # whoever asked before there was a database made it wait to ask again
     yield TestPostgres(
         app_url=address.url(APP, database),
         owner_url=address.url(OWNER, database),

@@ -8,8 +8,9 @@ import pytest
 
 from apps.tools import selectors
 from apps.tools.types import Effect, Risk, ToolState, Trust
+from tests.upstreams.mcp_server import DEFINITIONS
 
-ALL = ["echo", "note", "count", "hang", "die", "spawn", "about", "mixed", "flood", "fail", "refuse"]
+ALL = list(DEFINITIONS)
 ECHO = {"description": "Says the text again.", "inputSchema": {"type": "object"}}
 
 
