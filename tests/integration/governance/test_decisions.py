@@ -77,10 +77,18 @@ def test_a_bundle_is_recorded_again_when_its_first_transaction_failed(admin, mon
 
 
 def test_a_decision_costs_one_select_and_one_insert(admin):
+    project = Resource.project_of(admin)
+    decide(admin, Action.RUN_READ, project)
+    with CaptureQueriesContext(connection) as queries:
+        decide(admin, Action.RUN_READ, project)
+    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "INSERT"]
+
+
+def test_a_decision_about_a_call_remembers_the_role_for_a_moment(admin):
     decide(admin)
     with CaptureQueriesContext(connection) as queries:
         decide(admin)
-    assert [query["sql"].split()[0] for query in queries] == ["SELECT", "INSERT"]
+    assert [query["sql"].split()[0] for query in queries] == ["INSERT"]
 
 
 def test_somebody_from_outside_the_project_may_do_nothing(admin):
