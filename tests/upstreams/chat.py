@@ -1,7 +1,8 @@
 """A chat completions server that follows the script in the conversation, so it has no state.
 
 The first user message is JSON: `{"calls": [[tool, arguments], …], "answer": "…", "delay": 0.1}`.
-The k-th answer is the k-th call, and the text when the calls are used up.
+The k-th answer is the k-th call (or a list of calls, made at once), and the text when they are
+used up.
 """
 
 import asyncio
@@ -64,13 +65,16 @@ async def _reply(
     turn = sum(m["role"] == "assistant" for m in body["messages"])
     calls = script.get("calls", [])
     if turn < len(calls):
-        tool, arguments = calls[turn]
-        call = {
-            "id": f"call_{turn}",
-            "type": "function",
-            "function": {"name": tool, "arguments": json.dumps(arguments)},
-        }
-        message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [call]}
+        asked = calls[turn] if isinstance(calls[turn][0], list) else [calls[turn]]
+        made = [
+            {
+                "id": f"call_{turn}" if place == 0 else f"call_{turn}_{place}",
+                "type": "function",
+                "function": {"name": tool, "arguments": json.dumps(arguments)},
+            }
+            for place, (tool, arguments) in enumerate(asked)
+        ]
+        message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": made}
         reason = "tool_calls"
     else:
         answers = script.get("answers") or [script.get("answer", "done")]
