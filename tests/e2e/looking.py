@@ -11,7 +11,7 @@ _WATCH = """
 window.shifts = [];
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) {
-    if (entry.hadRecentInput || entry.value < 0.005) continue;  // 0.00, as scores are told
+    if (entry.hadRecentInput) continue;
     const moved = entry.sources.map((source) => source.node?.outerHTML ?? source.node?.textContent);
     window.shifts.push(`${entry.value.toFixed(5)} ${moved.map((text) => text?.slice(0, 100))}`);
   }
