@@ -20,6 +20,9 @@ RUN PYTHONPATH=fetch:/opt/octavo/lib/python3.12/site-packages OCTAVO_MODELS_DIR=
   python -m octavo.devserver.wheels
 
 FROM python:3.12-slim
+# llama.cpp, in the built-in model server, is linked against OpenMP's runtime.
+RUN apt-get update -qq && apt-get install -qq --no-install-recommends libgomp1 \
+  && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home octavo \
   && install --directory --owner octavo /var/lib/octavo/metrics
 COPY --from=models /models /opt/models
