@@ -1,6 +1,5 @@
 """What a newcomer and an unlucky person see: empty pages, forms, refusals, a changed tool."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ EMPTY = {
 @pytest.fixture
 def addresses(
     installation: Any, processes: Any, settings_of_egress: None, modern: HttpUpstream
-) -> Iterator[dict[str, Any]]:
+) -> dict[str, Any]:
     """Two installations of one database: one that works, and one whose database is away."""
     from apps.accounts import services as accounts
     from apps.accounts.types import Role
@@ -45,7 +44,7 @@ def addresses(
     scope, nowhere = installation.scope, "postgresql://nobody:x@127.0.0.1:9/nothing"
     works = processes.web(timeout=120, OCTAVO_EGRESS_ALLOW="127.0.0.1")
     lost = processes.web(timeout=120, DATABASE_URL=nowhere, OCTAVO_DATABASE_OWNER_URL=nowhere)
-    yield {
+    return {
         "url": works.url,
         "lost": lost.url,
         "upstream": modern,

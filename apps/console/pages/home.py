@@ -34,7 +34,7 @@ def index(request: HttpRequest, scope: Scope) -> HttpResponse:
     failed = runs.list_runs(scope=scope, status=RunStatus.FAILED, since=today, limit=_MOST_NEEDS)
     totals = runs.sum_runs(scope=scope, since=today)
     shown = {
-        "asks": [presenting.ask_of(scope, approval) for approval in pending],
+        "asks": presenting.asks_of(scope, pending),
         "doubts": _lines(runs.list_waiting(scope=scope, kind="effect", limit=_MOST_NEEDS)),
         "failed": _lines(failed),
         "totals": totals,
