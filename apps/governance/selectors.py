@@ -125,7 +125,10 @@ def list_tool_calls(*, scope: Scope, since: datetime, limit: int = 50) -> list[T
     """
     _check_may_read(scope)
     rows = DecisionRow.objects.filter(
-        project_id=scope.project_id, id__gte=ids.first_at(since), action=Action.TOOL_CALL.value
+        project_id=scope.project_id,
+        id__gte=ids.first_at(since),
+        action=Action.TOOL_CALL.value,
+        run_id__isnull=False,  # else it is about a grant, not a call
     )
     call = Concat(Cast("run_id", TextField()), Value("/"), "step", output_field=TextField())
     refused = Count(call, distinct=True, filter=Q(outcome=Outcome.DENY.value))

@@ -146,7 +146,7 @@ def test_a_stream_goes_on_over_a_killed_web_process_without_gap_or_repeat(
         web.process.kill()
     assert first is not None
     advance(run_id)  # what happened while nobody listened
-    processes.web(port=urlsplit(web.url).port)
+    processes.web(port=urlsplit(web.url).port, timeout=120)
     with web.stream(path, Last_Event_ID=first["id"]) as stream:
         journal = [first, *(event for event in stream.rest() if "id" in event)]
     assert [int(event["id"]) for event in journal] == list(range(1, len(journal) + 1))
@@ -155,7 +155,7 @@ def test_a_stream_goes_on_over_a_killed_web_process_without_gap_or_repeat(
 
 def test_a_page_says_that_the_database_is_away(processes: Any, free_port: int) -> None:
     away = f"postgresql://nobody:x@127.0.0.1:{free_port}/nothing"
-    process = processes.web(DATABASE_URL=away, OCTAVO_DATABASE_OWNER_URL=away)
+    process = processes.web(timeout=120, DATABASE_URL=away, OCTAVO_DATABASE_OWNER_URL=away)
     lost = Web(url=process.url, key="", process=process)
     answer = lost.send("GET", "/", Cookie=f"octavo_session={'a' * 32}; octavo_theme=dark")
     assert answer.status == 503

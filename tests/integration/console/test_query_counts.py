@@ -3,7 +3,11 @@
 from django.test import Client
 
 from tests import runs
+from tests.integration.context.conftest import embedder, word_vectors
+from tests.integration.context.word_vectors import WordVectors, point_embedding_at
 from tests.runs import Bench
+
+__all__ = ["embedder", "word_vectors"]
 
 PAGES = (
     "/",
@@ -50,9 +54,10 @@ def grow(bench: Bench, numbers: range) -> None:
         ):
             runs.advance(scope, runs.start(scope, f"bee-{n}", **script).id)
         spaces.create_space(scope=scope, name=f"space-{n}")
-        writing.write_entry(
-            scope=scope, space=f"space-{n}", key="tea.md", content="Tea.", why="Growth."
-        )
+        for space in {f"space-{n}", "space-0"}:
+            writing.write_entry(
+                scope=scope, space=space, key=f"tea-{n}.md", content=f"Tea {n}.", why="Growth."
+            )
         accounts.invite_member(scope=scope, email=f"m{n}@example.test", role=Role.MEMBER)
         accounts.issue_key(scope=scope, name=f"key {n}", principal=scope.principal, scopes=("*",))
         budgets.create_budget(
@@ -80,7 +85,10 @@ def count(client: Client, page: str) -> int:
     return len(queries)
 
 
-def test_no_page_asks_more_often_over_more(admin: Client, bench: Bench) -> None:
+def test_no_page_asks_more_often_over_more(
+    admin: Client, bench: Bench, embedder: WordVectors
+) -> None:
+    point_embedding_at(bench.scope, url=embedder.url, name="words")
     grow(bench, range(2))
     before = {page: (count(admin, page), count(admin, page))[1] for page in PAGES}
     grow(bench, range(2, 5))
