@@ -1,9 +1,8 @@
 """What was used, by whom and through what; and what each budget still leaves."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -98,7 +97,7 @@ def _show(
     return web.render(request, scope, "costs", shown, status=refusal.status if refusal else 200)
 
 
-def _by_agent(scope: Scope, since: Any) -> list[costing.Share]:
+def _by_agent(scope: Scope, since: datetime) -> list[costing.Share]:
     groups = observability.list_usage(
         scope=scope, group_by=GroupBy.AGENT, since=since, limit=_MOST_SHARES
     )
@@ -109,7 +108,7 @@ def _by_agent(scope: Scope, since: Any) -> list[costing.Share]:
     return costing.shares(groups, {**told, **gone})
 
 
-def _by_model(scope: Scope, since: Any) -> list[costing.Share]:
+def _by_model(scope: Scope, since: datetime) -> list[costing.Share]:
     groups = observability.list_usage(
         scope=scope, group_by=GroupBy.MODEL, since=since, limit=_MOST_SHARES
     )

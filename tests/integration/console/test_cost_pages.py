@@ -48,7 +48,7 @@ def test_a_budget_is_set_replaced_shown_at_home_and_removed(admin: Client, bench
     agents = {"on": "agent:worker-bee", "period": "month", "limit_usd": "0"}
     assert admin.post("/costs/budgets", agents).status_code == 302
     found = selectors.list_budgets(scope=bench.scope)
-    assert sorted(str(budget.limit_usd)[:2] for budget in found) == ["0.", "10"]
+    assert {budget.limit_usd for budget in found} == {0, 10}
     for page in ("/costs", "/"):
         html = html_of(admin.get(page))
         assert html.index("agent worker-bee") < html.index("project default")  # is used up

@@ -2,6 +2,7 @@
 
 from django.test import Client
 
+from octavo.kernel.scope import Principal, PrincipalKind
 from tests import runs
 from tests.integration.context.conftest import embedder, word_vectors
 from tests.integration.context.word_vectors import WordVectors, point_embedding_at
@@ -30,7 +31,7 @@ PAGES = (
     "/keys",
     "/members",
 )
-MOST = 30
+MOST = 40
 
 
 def grow(bench: Bench, numbers: range) -> None:
@@ -59,7 +60,8 @@ def grow(bench: Bench, numbers: range) -> None:
                 scope=scope, space=space, key=f"tea-{n}.md", content=f"Tea {n}.", why="Growth."
             )
         accounts.invite_member(scope=scope, email=f"m{n}@example.test", role=Role.MEMBER)
-        accounts.issue_key(scope=scope, name=f"key {n}", principal=scope.principal, scopes=("*",))
+        bee = Principal(kind=PrincipalKind.AGENT, id=agent.id, name=agent.name)
+        accounts.issue_key(scope=scope, name=f"key {n}", principal=bee, scopes=("*",))
         budgets.create_budget(
             scope=scope,
             on=BudgetScope.AGENT,
