@@ -3,7 +3,7 @@
 Drawings are SVG attributes in per cent, so that no page needs a style of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,8 @@ from octavo.kernel import ids
 
 CHART_HEIGHT = 100
 _NEAR = 80  # per cent of a limit from which on it is worth a look
+# A limit, what is spent, what is set aside, and how such an amount is told.
+type _Bound = tuple[Decimal, Decimal, Decimal, Callable[[Decimal], str]]
 _PER = {Period.DAY: "a day", Period.MONTH: "a month", Period.TOTAL: "in total"}
 
 
@@ -119,19 +121,9 @@ def chart(groups: Sequence[UsageGroup], *, since: date, days: int) -> Chart:
 
 def budget_line(budget: BudgetView, name: str) -> BudgetLine:
     """`used` is per cent of the tightest limit, spent and set aside, for sorting."""
-    spent, held = budget.spent, budget.reserved
-    limits = (
-        (budget.limit_usd, spent.usd, held.usd, formatting.money),
-        (budget.limit_tokens, spent.tokens, held.tokens, _tokens),
-        (budget.limit_calls, spent.calls, held.calls, _calls),
-    )
-    bound = [
-        (_part(used, limit), _part(set_aside, limit), limit, used, set_aside, say)
-        for limit, used, set_aside, say in limits
-        if limit is not None
-    ]
-    bound.sort(key=lambda one: one[0] + one[1], reverse=True)
-    used_part, held_part, limit, used, set_aside, say = bound[0]
+    nearest, *others = _bounds(budget)
+    limit, used, set_aside, say = nearest
+    used_part, held_part = _part(used, limit), _part(set_aside, limit)
     used_in_all = min(used_part + held_part, Decimal(100))
     return BudgetLine(
         public_id=ids.encode(ids.Kind.BUDGET, budget.id),
@@ -140,8 +132,8 @@ def budget_line(budget: BudgetView, name: str) -> BudgetLine:
         spent=say(used),
         held=say(set_aside) if set_aside else "",
         limit=say(limit),
-        left=say(max(limit - used - set_aside, type(limit)(0))),
-        others=", ".join(other[-1](other[2]) for other in bound[1:]),
+        left=say(max(limit - used - set_aside, Decimal(0))),
+        others=", ".join(tell(other) for other, _, _, tell in others),
         spent_part=f"{used_part:.1f}",
         held_part=f"{min(held_part, 100 - used_part):.1f}",
         used=used_in_all,
@@ -149,6 +141,20 @@ def budget_line(budget: BudgetView, name: str) -> BudgetLine:
         only_warns=budget.on_exceed is OnExceed.WARN,
         resets_at=budget.resets_at,
     )
+
+
+def _bounds(budget: BudgetView) -> list[_Bound]:
+    """The limits that bind, the one nearest to being reached first."""
+    spent, held, bound = budget.spent, budget.reserved, list[_Bound]()
+    if budget.limit_usd is not None:
+        bound.append((budget.limit_usd, spent.usd, held.usd, formatting.money))
+    for limit, used, set_aside, say in (
+        (budget.limit_tokens, spent.tokens, held.tokens, _tokens),
+        (budget.limit_calls, spent.calls, held.calls, _calls),
+    ):
+        if limit is not None:
+            bound.append((Decimal(limit), Decimal(used), Decimal(set_aside), say))
+    return sorted(bound, key=lambda one: _part(one[1] + one[2], one[0]), reverse=True)
 
 
 def _weights(groups: Sequence[UsageGroup]) -> list[Decimal]:
@@ -170,17 +176,17 @@ def _told(group: UsageGroup | None) -> str:
     return f"{formatting.money(group.cost_usd)} · {_tokens(tokens)} · {_calls(group.calls)}"
 
 
-def _tokens(count: int) -> str:
+def _tokens(count: Decimal | int) -> str:
     return f"{count:,} tokens"
 
 
-def _calls(count: int) -> str:
+def _calls(count: Decimal | int) -> str:
     return f"{count:,} call{'' if count == 1 else 's'}"
 
 
-def _part(value: Decimal | int, limit: Decimal | int) -> Decimal:
+def _part(value: Decimal, limit: Decimal) -> Decimal:
     """Per cent of the limit, at most 100; a limit of nothing is always used up."""
-    return min(Decimal(value) / Decimal(limit) * 100, Decimal(100)) if limit else Decimal(100)
+    return min(value / limit * 100, Decimal(100)) if limit else Decimal(100)
 
 
 def _percent(value: Decimal, most: Decimal) -> str:
