@@ -27,7 +27,7 @@ MODELS = Path(os.environ.get("OCTAVO_MODELS_DIR") or Path.home() / ".cache/octav
 KEY = "oct_" + "d" * 43
 ADDRESS = "http://127.0.0.1:8000"
 NAMED_TWICE = {"docs/agents.md": {"librarian": "second-librarian"}}
-_REQUEST = re.compile(r"^([A-Z]+) (/\S+)\s*(\{.*?\})?(?=^[A-Z]+ /|\Z)", re.DOTALL | re.MULTILINE)
+_REQUEST = re.compile(r"^([A-Z]+) (/\S+)\s*(\{.*?\})?\s*(?=^[A-Z]+ /|\Z)", re.DOTALL | re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(
     not (MODELS / "minilm" / "tokenizer.json").is_file(),
