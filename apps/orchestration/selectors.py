@@ -7,21 +7,22 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Sum, TextField
-from django.db.models.functions import Cast
+from django.db.models import Count, Sum
 
 from apps.governance import selectors as governance
 from apps.governance.services import decisions
 from apps.governance.types import Action, ResourceKind
 from apps.observability.types import Span
-from apps.orchestration import drafts, journal, tracing
+from apps.orchestration import drafts, finding, journal, tracing
 from apps.orchestration.models import Run
 from apps.orchestration.records import Record
-from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
-from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView
+from apps.orchestration.rows import PUBLIC_STATUS, run_view
+from apps.orchestration.types import EventView, RunFilter, RunTotals, RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
+
+EVERYTHING = RunFilter()
 
 
 def get_run(*, scope: Scope, run_id: UUID) -> RunView:
@@ -32,35 +33,18 @@ def get_run(*, scope: Scope, run_id: UUID) -> RunView:
 def list_runs(
     *,
     scope: Scope,
+    wanted: RunFilter = EVERYTHING,
     limit: int = 50,
     before: UUID | None = None,
-    status: RunStatus | None = None,
-    agent: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    text: str = "",
     after: UUID | None = None,
 ) -> list[RunView]:
-    """Newest first; `before` is the id of the last run of the page before, `after` that of a run
-    which all are newer than. `text` occurs in the input, whatever its case.
+    """Those that fit, newest first; `before` is the id of the last run of the page before, `after`
+    that of a run which all are newer than.
     """
     if not _may_read(scope):
         return []
-    wanted = {
-        "id__lt": before,
-        "id__gt": after,
-        "agent_name": agent,
-        "created_at__gte": since,
-        "created_at__lt": until,
-    }
-    given = {name: value for name, value in wanted.items() if value is not None}
-    rows = Run.objects.filter(project_id=scope.project_id, **given).order_by("-id")
-    if status is not None:
-        rows = rows.filter(of_status(status))
-    if text:
-        as_text = Cast("input", TextField())
-        rows = rows.alias(input_text=as_text).filter(input_text__icontains=text)
-    return [run_view(row) for row in rows[:limit]]
+    window = finding.Window(limit=limit, before=before, after=after)
+    return [run_view(row) for row in finding.find(scope.project_id, wanted, window)]
 
 
 def list_runs_of(*, scope: Scope, run_ids: Sequence[UUID]) -> list[RunView]:

@@ -12,6 +12,9 @@ Invariants, kept by these statements and by nothing else:
    between them. `woken` is set from the row being updated: a sub-select would read the snapshot.
 5. Times that two processes compare are the database's `now()`.
 
+6. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
+   project: a step of priority is worth ten minutes of waiting, so that no run waits for ever.
+
 Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
 """
 
@@ -19,13 +22,16 @@ INSERT_RUN = """
 INSERT INTO run (
   id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, version,
   strategy, root_id, parent_id, parent_key, depth, status, next_seq, deadline_at, input,
-  started_by, starter_id, starter_kind, key_id, session, metadata, traceparent)
+  started_by, starter_id, starter_kind, key_id, session, metadata, traceparent, route, retry_of,
+  tags, priority, rank)
 VALUES (
   %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(agent_id)s, %(agent_name)s,
   %(agent_version_id)s, %(version)s, %(strategy)s, %(root_id)s, %(parent_id)s, %(parent_key)s,
   %(depth)s, 'ready', 2,
   now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
-  %(starter_kind)s, %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s)
+  %(starter_kind)s, %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s, %(route)s,
+  %(retry_of)s, %(tags)s::text[], %(priority)s::smallint,
+  now() - %(priority)s::smallint * interval '10 minutes')
 RETURNING deadline_at
 """
 
@@ -55,6 +61,7 @@ VALUES (%(id)s, 1, 'run_started', '', 1, 0, now(), %(data)s::jsonb)
 CLAIM = """
 UPDATE run SET
   status = 'running', fence = fence + 1, owner = %(owner)s, hints = 0, waiting_on = NULL,
+  slot_wait = NULL,
   lease_until = now() + make_interval(secs => %(lease)s),
   started_at = coalesce(started_at, now()),
   crashes = crashes + (status = 'running')::int
@@ -119,7 +126,8 @@ RETURNING id
 
 # Gives a run back without counting a crash: it yields, or its worker stops.
 RELEASE = """
-UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, hinted_at = now()
+UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, hinted_at = now(),
+  rank = now() - priority * interval '10 minutes'
 WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
 RETURNING id
 """
@@ -155,6 +163,8 @@ WITH woken AS (
     mail_seq = mail_seq + 1,
     woken = (status = 'waiting'),
     hinted_at = CASE WHEN status = 'waiting' THEN now() ELSE hinted_at END,
+    rank = CASE WHEN status = 'waiting' THEN now() - priority * interval '10 minutes' ELSE rank END,
+    slot_wait = CASE WHEN %(kind)s = 'cancel' THEN NULL ELSE slot_wait END,
     status = CASE WHEN status = 'waiting' THEN 'ready' ELSE status END,
     cancel_requested = cancel_requested OR %(kind)s = 'cancel'
   WHERE id = %(id)s AND status IN ('ready', 'running', 'waiting')
@@ -189,14 +199,16 @@ ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 # The row is locked by TAKE_EXPIRED, or its fence is checked by the caller's own statement.
 REVIVE = """
 UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, crashes = crashes + 1,
-  hinted_at = now() + %(delay)s::interval
+  hinted_at = now() + %(delay)s::interval,
+  rank = now() - priority * interval '10 minutes'
 WHERE id = ANY(%(ids)s) AND status = 'running'
 RETURNING id
 """
 
 STUMBLE = """
 UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, crashes = crashes + 1,
-  hinted_at = now() + %(delay)s::interval
+  hinted_at = now() + %(delay)s::interval,
+  rank = now() - priority * interval '10 minutes'
 WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
   AND crashes + 1 < %(most_crashes)s
 RETURNING id
@@ -238,7 +250,7 @@ TAKE_FORGOTTEN = """
 UPDATE run SET hinted_at = now(), hints = hints + 1
 WHERE id IN (
   SELECT id FROM run
-  WHERE status = 'ready'
+  WHERE status = 'ready' AND slot_wait IS NULL
     AND hinted_at < now() - make_interval(secs => %(after)s * power(2, least(hints, 5)))
   ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING id

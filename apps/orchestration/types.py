@@ -1,7 +1,7 @@
 """Durable runs as other layers see them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -90,6 +90,14 @@ class WaitingOn:
     until: datetime | None
 
 
+class Priority(StrEnum):
+    """How soon a run that is ready is taken, among those of its project."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`.
@@ -118,6 +126,38 @@ class RunView:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    tags: tuple[str, ...] = ()
+    priority: Priority = Priority.NORMAL
+    retry_of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """What runs are sought; each field that is set narrows. An empty filter finds all.
+
+    `tags` are all there; `metadata` holds each key with that string, or the number or boolean that
+    the string spells; `error` is the code of a failed run; `text` occurs in the first thousand
+    characters of the input, whatever its case; costs and seconds include their bounds.
+    """
+
+    status: RunStatus | None = None
+    agent: str = ""
+    tool: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    min_cost: Decimal | None = None
+    max_cost: Decimal | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    error: str = ""
+    session: str = ""
+    started_by: str = ""
+    parent: UUID | None = None
+    retry_of: UUID | None = None
+    only_roots: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from apps.console import presenting, web
 from apps.governance.types import Action
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import starting
-from apps.orchestration.types import RunStatus, RunView
+from apps.orchestration.types import RunFilter, RunStatus, RunView
 from octavo.kernel import clock, ids
 from octavo.kernel.errors import NotFound, OctavoError
 from octavo.kernel.scope import Scope
@@ -55,10 +55,12 @@ class Facets:
         return runs.list_runs(
             scope=scope,
             limit=limit,
-            status=RunStatus(self.status) if self.status else None,
-            agent=self.agent or None,
-            text=self.q,
-            since=clock.now() - _SPANS[self.span] if self.span else None,
+            wanted=RunFilter(
+                status=RunStatus(self.status) if self.status else None,
+                agent=self.agent,
+                text=self.q,
+                since=clock.now() - _SPANS[self.span] if self.span else None,
+            ),
             **more,
         )
 
