@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from apps.accounts import services as accounts
 from apps.context.services import ingestion, writing
 from apps.governance.services import approvals, budgets
-from apps.orchestration.services import upkeep
+from apps.orchestration.services import bulk, upkeep
 from octavo.kernel import idempotency
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="approvals", perform=approvals.expire_due, every_seconds=10),
         Duty(name="orphans", perform=upkeep.cancel_orphans, every_seconds=15),
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
+        Duty(name="bulk jobs", perform=bulk.revive_bulk, every_seconds=30),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),
         Duty(name="expired entries", perform=writing.forget_expired, every_seconds=60),

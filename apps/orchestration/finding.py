@@ -1,12 +1,13 @@
 """Any filter over runs as one statement that costs the same however many runs have ended.
 
 What lives and what has ended are two reads: the first is short by nature, the second is answered
-from `run_finished`, or from an index that fits the filter better. A page ends at an id, so runs
+by the index that fits the rarest part of the filter, or from `run_finished` alone. A page ends at an id, so runs
 that arrive meanwhile move nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,18 @@ _ENDED = "finished_at IS NOT NULL"
 _IS_PAUSED = f"status = 'waiting' AND waiting_on->>'kind' = '{PAUSE}'"
 _IS_WAITING = f"status = 'waiting' AND waiting_on->>'kind' IS DISTINCT FROM '{PAUSE}'"
 _LIVE_MS = "extract(epoch FROM now() - coalesce(started_at, created_at)) * 1000"
+_INDEXED_TEXT = f"left(input::text, {SEARCHED_CHARACTERS}) ILIKE %s"
+_EYED_TEXT = f"left(input::text, {SEARCHED_CHARACTERS}) || '' ILIKE %s"
+_NEWEST = 2000
 _CLOCKS_APART = timedelta(minutes=5)
+
+
+class Among(Enum):
+    """What may be found at all."""
+
+    ALL = auto()
+    LIVE = auto()
+    UNSUCCESSFUL = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +46,36 @@ class Window:
     limit: int
     before: UUID | None = None
     after: UUID | None = None
+    among: Among = Among.ALL
+    by_eye: bool = False  # look at each text, without the index
 
 
 def find(project_id: UUID, wanted: RunFilter, window: Window) -> QuerySet[Run]:
     """The rows, newest first."""
+    newest = _among_newest(project_id, wanted, window) if wanted.text else []
+    if newest:
+        return Run.objects.filter(id__in=newest).order_by("-id")
     statement, values = _page(project_id, wanted, window)
     found = RawSQL(statement, values)  # noqa: S611  built of constants, values are bound
     return Run.objects.filter(id__in=found).order_by("-id")
+
+
+def _among_newest(project_id: UUID, wanted: RunFilter, window: Window) -> list[UUID]:
+    """A full page of ids if the newest runs hold one, else none. So a common word is found without
+    the index, which would bring every run that has it; a rare one is what the index is for.
+    """
+    below = "AND id < %s" if window.before else ""
+    values = [project_id, window.before] if window.before else [project_id]
+    rows = sql.fetch(
+        f"SELECT id FROM run WHERE project_id = %s AND {_ENDED} {below} "  # noqa: S608  constants
+        f"ORDER BY id DESC OFFSET {_NEWEST} LIMIT 1",
+        values,
+    )
+    if not rows or (window.after and window.after > rows[0][0]):
+        return []
+    statement, values = _page(project_id, wanted, replace(window, after=rows[0][0], by_eye=True))
+    found = [run_id for (run_id,) in sql.fetch(statement, values)]
+    return found if len(found) == window.limit else []
 
 
 def list_ids(project_id: UUID, wanted: RunFilter, window: Window) -> list[UUID]:
@@ -49,11 +84,11 @@ def list_ids(project_id: UUID, wanted: RunFilter, window: Window) -> list[UUID]:
     return [run_id for (run_id,) in sql.fetch(statement, values)]
 
 
-def count(project_id: UUID, wanted: RunFilter, *, up_to: UUID) -> int:
+def count(project_id: UUID, wanted: RunFilter, *, up_to: UUID, among: Among = Among.ALL) -> int:
     """How many there are up to that id, itself included."""
-    window = Window(limit=0)
+    window = Window(limit=0, among=among)
     total = 0
-    for side in _sides(wanted):
+    for side in _sides(wanted, among):
         where, values = _where(project_id, wanted, window, side)
         statement = f"SELECT count(*) FROM run WHERE {where} AND id <= %s"  # noqa: S608  constants
         ((found,),) = sql.fetch(statement, [*values, up_to])
@@ -62,8 +97,9 @@ def count(project_id: UUID, wanted: RunFilter, *, up_to: UUID) -> int:
 
 
 def _page(project_id: UUID, wanted: RunFilter, window: Window) -> tuple[str, list[Any]]:
-    parts, values = [], []
-    for side in _sides(wanted):
+    parts = ["SELECT id FROM run WHERE false"]
+    values: list[Any] = []
+    for side in _sides(wanted, window.among):
         where, bound = _where(project_id, wanted, window, side)
         parts.append(f"(SELECT id FROM run WHERE {where} ORDER BY id DESC LIMIT %s)")  # noqa: S608
         values += [*bound, window.limit]
@@ -71,12 +107,14 @@ def _page(project_id: UUID, wanted: RunFilter, window: Window) -> tuple[str, lis
     return f"SELECT id FROM ({both}) AS found ORDER BY id DESC LIMIT %s", [*values, window.limit]  # noqa: S608
 
 
-def _sides(wanted: RunFilter) -> list[str]:
+def _sides(wanted: RunFilter, among: Among) -> list[str]:
+    sides = [_LIVE, _ENDED]
+    if wanted.status is not None:
+        sides = [_ENDED if wanted.status.is_final else _LIVE]
     if wanted.error:
-        return [_ENDED]
-    if wanted.status is None:
-        return [_LIVE, _ENDED]
-    return [_ENDED if wanted.status.is_final else _LIVE]
+        sides = [_ENDED]
+    allowed = {Among.ALL: sides, Among.LIVE: [_LIVE], Among.UNSUCCESSFUL: [_ENDED]}[among]
+    return [side for side in sides if side in allowed]
 
 
 def _where(project_id: UUID, wanted: RunFilter, window: Window, side: str) -> tuple[str, list[Any]]:
@@ -87,11 +125,13 @@ def _where(project_id: UUID, wanted: RunFilter, window: Window, side: str) -> tu
         *_of_time(wanted),
         *_of_amounts(wanted, side),
         *_of_names(wanted),
+        (_EYED_TEXT if window.by_eye else _INDEXED_TEXT, _pattern(wanted.text)),
     ]
     given = [(text, value) for text, value in conditions if value is not None]
     texts, values = [side, *(text for text, _ in given)], [value for _, value in given]
     texts += [_of_status(wanted.status)] if wanted.status else []
     texts += ["parent_id IS NULL"] if wanted.only_roots else []
+    texts += ["status <> 'done'"] if window.among is Among.UNSUCCESSFUL else []
     for key, value in wanted.metadata.items():
         forms = _spellings(key, value)
         texts.append(f"({' OR '.join(['metadata @> %s::jsonb'] * len(forms))})")
@@ -136,7 +176,6 @@ def _of_names(wanted: RunFilter) -> list[tuple[str, Any]]:
         ("started_by = %s", wanted.started_by or None),
         ("parent_id = %s", wanted.parent),
         ("retry_of = %s", wanted.retry_of),
-        (f"left(input::text, {SEARCHED_CHARACTERS}) ILIKE %s", _pattern(wanted.text)),
     ]
 
 

@@ -146,6 +146,11 @@ class Run(models.Model):
                 condition=models.Q(parent_id__isnull=False),
             ),
             models.Index(
+                fields=["retry_of"],
+                name="run_of_retry",
+                condition=models.Q(retry_of__isnull=False),
+            ),
+            models.Index(
                 fields=["project_id", "rank"],
                 name="run_next",
                 condition=models.Q(status="ready", slot_wait__isnull=True),
@@ -164,6 +169,19 @@ class Run(models.Model):
                 ],
                 name="run_finished",
                 condition=_ENDED,
+            ),
+            *(
+                models.Index(
+                    fields=["project_id", column, "id"], name=f"run_by_{name}", condition=condition
+                )
+                for name, column, condition in (
+                    ("agent", "agent_name", _ENDED),
+                    ("cost", "ended_cost_usd", _ENDED),
+                    ("time", "ended_ms", _ENDED),
+                    ("starter", "started_by", _ENDED),
+                    ("error", "error_code", models.Q(error_code__isnull=False)),
+                    ("trouble", "status", _ENDED & ~models.Q(status="done")),
+                )
             ),
             models.Index(
                 "project_id",

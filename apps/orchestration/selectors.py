@@ -13,11 +13,11 @@ from apps.governance import selectors as governance
 from apps.governance.services import decisions
 from apps.governance.types import Action, ResourceKind
 from apps.observability.types import Span
-from apps.orchestration import drafts, finding, journal, tracing
-from apps.orchestration.models import Run
+from apps.orchestration import bulk_jobs, drafts, finding, journal, tracing
+from apps.orchestration.models import BulkJob, Run
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, run_view
-from apps.orchestration.types import EventView, RunFilter, RunTotals, RunView
+from apps.orchestration.types import BulkView, EventView, RunFilter, RunTotals, RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -45,6 +45,25 @@ def list_runs(
         return []
     window = finding.Window(limit=limit, before=before, after=after)
     return [run_view(row) for row in finding.find(scope.project_id, wanted, window)]
+
+
+def get_bulk(*, scope: Scope, job_id: UUID) -> BulkView:
+    """Raises `NotFound`, also for a job on runs that the caller may not read."""
+    row = BulkJob.objects.filter(id=job_id, project_id=scope.project_id).first()
+    if row is None or not _may_read(scope):
+        name = ids.encode(ids.Kind.JOB, job_id)
+        raise NotFound(f"There is no bulk job {name} here. GET /api/v1/runs/bulk lists all.")
+    return bulk_jobs.bulk_view(row)
+
+
+def list_bulk(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[BulkView]:
+    """Newest first."""
+    if not _may_read(scope):
+        return []
+    rows = BulkJob.objects.filter(project_id=scope.project_id).order_by("-id")
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    return [bulk_jobs.bulk_view(row) for row in rows[:limit]]
 
 
 def list_runs_of(*, scope: Scope, run_ids: Sequence[UUID]) -> list[RunView]:

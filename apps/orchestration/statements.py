@@ -228,6 +228,21 @@ WITH moved AS (
 SELECT seq, parent_id, parent_key FROM moved
 """
 
+# A person lets a run go on that was set aside: the same event is tried anew, as by a new worker.
+PUT_BACK = """
+WITH moved AS (
+  UPDATE run SET
+    next_seq = next_seq + 1, fence = fence + 1, status = 'ready', crashes = 0, hints = 0,
+    hinted_at = now(), rank = now() - priority * interval '10 minutes', error = NULL,
+    finished_at = NULL
+  WHERE id = %(id)s AND status = 'quarantined'
+  RETURNING id, fence, next_seq - 1 AS seq
+)
+INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
+SELECT id, seq, 'run_resumed', '', 1, fence, now(), %(data)s::jsonb FROM moved
+RETURNING seq
+"""
+
 LIVE_CHILDREN = """
 SELECT id FROM run
 WHERE parent_id = %(id)s AND status IN ('ready', 'running', 'waiting') ORDER BY id

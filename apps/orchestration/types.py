@@ -160,6 +160,41 @@ class RunFilter:
     text: str = ""
 
 
+class BulkAction(StrEnum):
+    """What can be done to all runs that a filter finds."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkPlan:
+    """What a bulk action would be done to now: how many runs, and the newest few."""
+
+    action: BulkAction
+    matching: int
+    sample: tuple[RunView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkView:
+    """A bulk action under way. Of `total` runs, `done` were handled, `skipped` had moved on, and
+    `refused` may not be handled by the asker: `problems` has the first `{run, detail}`.
+    """
+
+    id: UUID
+    action: BulkAction
+    wanted: RunFilter
+    total: int
+    done: int
+    skipped: int
+    refused: int
+    problems: tuple[Mapping[str, Any], ...]
+    started_by: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAnswer:
     """What a tool said. `evidence` names the context revisions that it rests on."""

@@ -1,6 +1,6 @@
 """Jobs of the runs queue. A lost or repeated message is harmless: the lease decides who works."""
 
-from apps.orchestration.services import control, engine
+from apps.orchestration.services import bulk, control, engine
 from workers.app import app
 
 
@@ -12,6 +12,11 @@ def advance(run_id: str) -> None:
 @app.task(name="orchestration.cancel_children")  # type: ignore[untyped-decorator]
 def cancel_children(run_id: str) -> None:
     control.on_run_ended(run_id=run_id)
+
+
+@app.task(name="orchestration.bulk")  # type: ignore[untyped-decorator]
+def run_bulk(job_id: str) -> None:
+    bulk.run_batch(job_id=job_id)
 
 
 @app.task(name="orchestration.approval_decided")  # type: ignore[untyped-decorator]
