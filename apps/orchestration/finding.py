@@ -1,8 +1,8 @@
 """Any filter over runs as one statement that costs the same however many runs have ended.
 
 What lives and what has ended are two reads: the first is short by nature, the second is answered
-by the index that fits the rarest part of the filter, or from `run_finished` alone. A page ends at an id, so runs
-that arrive meanwhile move nothing.
+by the index that fits the rarest part of the filter, or from `run_finished` alone. A page ends at
+an id, so runs that arrive meanwhile move nothing.
 """
 
 from dataclasses import dataclass, replace
