@@ -11,13 +11,23 @@ from django.db.models import Count, Sum
 
 from apps.governance import selectors as governance
 from apps.governance.services import decisions
-from apps.governance.types import Action, ResourceKind
+from apps.governance.types import Action, Resource, ResourceKind
 from apps.observability.types import Span
-from apps.orchestration import bulk_jobs, drafts, finding, journal, tracing
-from apps.orchestration.models import BulkJob, Run
+from apps.orchestration import bulk_jobs, drafts, explaining, finding, health, journal, tracing
+from apps.orchestration.models import BulkJob, ConcurrencyLimit, Run
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, run_view
-from apps.orchestration.types import BulkView, EventView, RunFilter, RunTotals, RunView
+from apps.orchestration.types import (
+    BulkView,
+    ConcurrencyLimitView,
+    EventView,
+    Explanation,
+    LimitKind,
+    RunFilter,
+    RunsHealth,
+    RunTotals,
+    RunView,
+)
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -64,6 +74,39 @@ def list_bulk(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> l
     if before is not None:
         rows = rows.filter(id__lt=before)
     return [bulk_jobs.bulk_view(row) for row in rows[:limit]]
+
+
+def explain_run(*, scope: Scope, run_id: UUID) -> Explanation:
+    """Why the run stands where it does, through the runs that it waits for, and what to do."""
+    return explaining.explain(scope, _readable(scope, run_id))
+
+
+def get_health(*, scope: Scope) -> RunsHealth:
+    """The queue as it stands. Needs `run.read` on the project."""
+    project = Resource.project_of(scope)
+    decisions.check(scope=scope, action=Action.RUN_READ, resource=project)
+    return health.read(scope.project_id)
+
+
+def list_limits(*, scope: Scope) -> list[ConcurrencyLimitView]:
+    """The concurrency limits of the project, and how full they are."""
+    if not _may_read(scope):
+        return []
+    found = []
+    for row in ConcurrencyLimit.objects.filter(project_id=scope.project_id).order_by("id"):
+        runs = Run.objects.filter(project_id=scope.project_id, agent_id__isnull=False)
+        named = {"agent": {"agent_name": row.target}, "route": {"route": row.target}}
+        runs = runs.filter(status="running", **named.get(row.kind, {}))
+        found.append(
+            ConcurrencyLimitView(
+                kind=LimitKind(row.kind),
+                target=row.target,
+                most=row.most,
+                running=runs.count(),
+                waiting=Run.objects.filter(status="ready", slot_wait=row.id).count(),
+            )
+        )
+    return found
 
 
 def list_runs_of(*, scope: Scope, run_ids: Sequence[UUID]) -> list[RunView]:

@@ -12,7 +12,9 @@ Invariants, kept by these statements and by nothing else:
    between them. `woken` is set from the row being updated: a sub-select would read the snapshot.
 5. Times that two processes compare are the database's `now()`.
 
-6. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
+6. Never do more runs of agents run than a limit allows: the count of those that run is taken while
+   the limit's row is locked, and nothing but CLAIM_WITHIN_LIMITS makes a run that it binds run.
+7. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
    project: a step of priority is worth ten minutes of waiting, so that no run waits for ever.
 
 Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
@@ -58,7 +60,30 @@ INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
 VALUES (%(id)s, 1, 'run_started', '', 1, 0, now(), %(data)s::jsonb)
 """
 
-CLAIM = """
+_LIMITS_OF_RUN = """
+  bound.project_id = run.project_id AND (
+    bound.kind = 'project'
+    OR (bound.kind = 'agent' AND bound.target = run.agent_name)
+    OR (bound.kind = 'route' AND bound.target = run.route))
+"""
+
+_BUSY = """
+  SELECT count(*) FROM run AS busy
+  WHERE busy.status = 'running' AND busy.project_id = bound.project_id AND busy.id <> run.id
+    AND busy.agent_name <> '' AND CASE bound.kind
+      WHEN 'agent' THEN busy.agent_name = bound.target
+      WHEN 'route' THEN busy.route = bound.target
+      ELSE true END
+"""
+
+
+def _bound(statement: str, *, full: str = "") -> str:
+    """With what a limit binds, and how many of those run, in their places."""
+    complete = statement.replace("{full}", full).replace("{limits}", _LIMITS_OF_RUN)
+    return complete.replace("{busy}", f"({_BUSY})")
+
+
+_CLAIM = """
 UPDATE run SET
   status = 'running', fence = fence + 1, owner = %(owner)s, hints = 0, waiting_on = NULL,
   slot_wait = NULL,
@@ -67,11 +92,88 @@ UPDATE run SET
   crashes = crashes + (status = 'running')::int
 WHERE id = %(id)s AND (
   status = 'ready'
-  OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
+  OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s)) AND (
+  cancel_requested OR agent_name = '' OR NOT EXISTS (
+    SELECT FROM concurrency_limit AS bound WHERE {limits} AND {full}))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
   started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, strategy, input, fence,
   root_id, parent_id, parent_key, depth, next_seq, read_seq, mail_seq, cancel_requested,
   deadline_at, now()
+"""
+
+# A run that a limit binds is claimed by the second statement, in a transaction which has locked its
+# limits (LOCK_LIMITS) before that statement's snapshot: two claims never count the same free slot.
+CLAIM = _bound(_CLAIM, full="true")
+CLAIM_WITHIN_LIMITS = _bound(_CLAIM, full="{busy} >= bound.most")
+
+HAS_LIMITS = _bound("""
+SELECT 1 FROM concurrency_limit AS bound, run
+WHERE run.id = %(id)s AND run.status IN ('ready', 'running') AND {limits} LIMIT 1
+""")
+
+LOCK_LIMITS = _bound("""
+SELECT bound.id FROM concurrency_limit AS bound, run
+WHERE run.id = %(id)s AND {limits} ORDER BY bound.id FOR NO KEY UPDATE OF bound
+""")
+
+WAIT_FOR_SLOT = _bound("""
+UPDATE run SET hints = 0, hinted_at = now(), slot_wait = (
+  SELECT bound.id FROM concurrency_limit AS bound
+  WHERE {limits} AND {busy} >= bound.most ORDER BY bound.id LIMIT 1)
+WHERE id = %(id)s AND status = 'ready' AND NOT cancel_requested
+RETURNING slot_wait
+""")
+
+# Those that wait for a limit which is gone are let go as well.
+FILL_SLOTS = """
+WITH full_or_gone AS (
+  SELECT DISTINCT slot_wait AS id FROM run WHERE status = 'ready' AND slot_wait IS NOT NULL
+), free AS (
+  SELECT full_or_gone.id, coalesce(bound.most, 1000) - coalesce((
+    SELECT count(*) FROM run AS busy
+    WHERE busy.status = 'running' AND busy.project_id = bound.project_id
+      AND busy.agent_name <> '' AND CASE bound.kind
+        WHEN 'agent' THEN busy.agent_name = bound.target
+        WHEN 'route' THEN busy.route = bound.target
+        ELSE true END), 0) AS slots
+  FROM full_or_gone LEFT JOIN concurrency_limit AS bound USING (id)
+)
+UPDATE run SET slot_wait = NULL, hinted_at = now()
+WHERE id IN (
+  SELECT first.id FROM free, LATERAL (
+    SELECT run.id FROM run WHERE run.status = 'ready' AND run.slot_wait = free.id
+    ORDER BY run.rank LIMIT greatest(free.slots, 0) FOR UPDATE SKIP LOCKED) AS first)
+RETURNING id
+"""
+
+# The projects with ready runs are found one by one along the index; those that wait as yet, for a
+# slot or after a failure, are passed over, and those whose turn another worker has taken.
+NEXT_IN_TURN = """
+WITH RECURSIVE project AS (
+  (SELECT project_id FROM run WHERE status = 'ready' AND slot_wait IS NULL
+   ORDER BY project_id LIMIT 1)
+  UNION ALL
+  SELECT (
+    SELECT run.project_id FROM run
+    WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id > project.project_id
+    ORDER BY run.project_id LIMIT 1)
+  FROM project WHERE project.project_id IS NOT NULL
+)
+SELECT first.id FROM project, LATERAL (
+  SELECT id, rank FROM run
+  WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id = project.project_id
+    AND hinted_at <= now() AND rank < '9999-01-01'
+  ORDER BY rank LIMIT 1) AS first
+ORDER BY (
+  SELECT count(*) FROM run AS busy
+  WHERE busy.status = 'running' AND busy.project_id = project.project_id), first.rank
+LIMIT 1
+"""
+
+TAKE_TURN = """
+UPDATE run SET rank = '9999-01-01'
+WHERE id = %(id)s AND status = 'ready' AND slot_wait IS NULL AND rank < '9999-01-01'
+RETURNING id
 """
 
 # The blobs' rows are in the same statement: an event never names content that is not there.
@@ -262,7 +364,8 @@ SELECT count(*) FROM run WHERE root_id = %(root_id)s AND parent_id IS NOT NULL
 
 # Each unanswered hint doubles the wait for the next: a long queue is not made longer by doubt.
 TAKE_FORGOTTEN = """
-UPDATE run SET hinted_at = now(), hints = hints + 1
+UPDATE run SET hinted_at = now(), hints = hints + 1,
+  rank = least(rank, now() - priority * interval '10 minutes')
 WHERE id IN (
   SELECT id FROM run
   WHERE status = 'ready' AND slot_wait IS NULL

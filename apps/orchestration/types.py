@@ -196,6 +196,80 @@ class BulkView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a run stands where it does, in one sentence, and what a person can do about it ("" for
+    nothing). `code` names the cause: `queued`, `no_worker`, `slot`, `backoff`, `running`,
+    `lease_lost`, `paused`, `quarantined`, `ended`, or the kind of what it waits for.
+    """
+
+    code: str
+    summary: str
+    next_step: str
+
+
+class LimitKind(StrEnum):
+    """What a concurrency limit counts the runs of."""
+
+    PROJECT = "project"
+    AGENT = "agent"
+    ROUTE = "route"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcurrencyLimitView:
+    """At most `most` runs at once; `running` do now, `waiting` wait for a slot."""
+
+    kind: LimitKind
+    target: str
+    most: int
+    running: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """A process that takes runs. `duties` says when it last finished each."""
+
+    name: str
+    held: int
+    threads: int
+    started_at: datetime
+    seen_at: datetime
+    is_alive: bool
+    duties: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCount:
+    """Live runs in one state, and how many have been in it for longer than that."""
+
+    count: int
+    over_minute: int
+    over_ten_minutes: int
+    over_hour: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsHealth:
+    """The queue as it stands: the project's runs, and what the installation does for them.
+
+    `states` has `queued`, `running` and `waiting`; `last_hour` counts the runs that began in the
+    last hour by what became of them.
+    """
+
+    states: Mapping[str, QueueCount]
+    waiting_for_slot: int
+    expired_leases: int
+    quarantined: int
+    last_hour: Mapping[RunStatus, int]
+    timers_due: int
+    outbox: int
+    outbox_oldest_seconds: float
+    workers: tuple[WorkerView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAnswer:
     """What a tool said. `evidence` names the context revisions that it rests on."""
 

@@ -1,12 +1,14 @@
 """Jobs of the runs queue. A lost or repeated message is harmless: the lease decides who works."""
 
-from apps.orchestration.services import bulk, control, engine
+from apps.orchestration.services import bulk, control, engine, upkeep
 from workers.app import app
 
 
 @app.task(name="orchestration.advance")  # type: ignore[untyped-decorator]
 def advance(run_id: str) -> None:
-    engine.advance(run_id=run_id)
+    chosen = upkeep.choose(run_id)
+    engine.advance(run_id=chosen)
+    upkeep.pass_slot(chosen)
 
 
 @app.task(name="orchestration.cancel_children")  # type: ignore[untyped-decorator]
