@@ -6,8 +6,7 @@
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Coalesce, Left, Now
+from django.db.models.functions import Cast, Left, Now
 
 from octavo.kernel import ids
 
@@ -18,13 +17,6 @@ SEARCHED_CHARACTERS = 1000
 """How much of an input can be found by its text."""
 
 _ENDED = models.Q(finished_at__isnull=False)
-_ENDED_COST = models.Case(models.When(_ENDED, then=models.F("cost_usd")))
-_ENDED_MS = models.Func(
-    models.F("finished_at"),
-    Coalesce("started_at", "created_at"),
-    template="(extract(epoch FROM %(expressions)s) * 1000)::bigint",
-    arg_joiner=" - ",
-)
 
 
 class Run(models.Model):
@@ -38,7 +30,8 @@ class Run(models.Model):
 
     An append must stay a heap-only update, so no index (not even a partial one) may name a column
     that it changes: `lease_until`, `next_seq`, `steps`, tokens, `cost_usd`. What is sought by such
-    a column has a generated twin (`ended_cost_usd`) that gets its value once, with the end.
+    a column has a twin that the database generates (`ended_cost_usd`, `ended_ms`, `error_code`) and
+    that gets its value once, with the end.
 
     `rank` orders what is ready: the moment it became so, moved by its priority. `slot_wait` is the
     limit for whose free slot it waits. `retry_of` is the ended run that this one does again.
@@ -105,19 +98,9 @@ class Run(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    ended_cost_usd = models.GeneratedField(
-        expression=_ENDED_COST,
-        output_field=models.DecimalField(max_digits=20, decimal_places=9, null=True),
-        db_persist=True,
-    )
-    ended_ms = models.GeneratedField(
-        expression=_ENDED_MS, output_field=models.BigIntegerField(null=True), db_persist=True
-    )
-    error_code = models.GeneratedField(
-        expression=KeyTextTransform("code", "error"),
-        output_field=models.TextField(null=True),
-        db_persist=True,
-    )
+    ended_cost_usd = models.DecimalField(max_digits=20, decimal_places=9, null=True)
+    ended_ms = models.BigIntegerField(null=True)
+    error_code = models.TextField(null=True)  # noqa: DJ001  it has not failed
 
     class Meta:
         db_table = "run"

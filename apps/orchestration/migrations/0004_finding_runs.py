@@ -2,7 +2,6 @@
 
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
-import django.db.models.fields.json
 import django.db.models.functions.comparison
 import django.db.models.functions.datetime
 import django.db.models.functions.text
@@ -78,21 +77,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='run',
-            name='ended_cost_usd',
-            field=models.GeneratedField(db_persist=True, expression=models.Case(models.When(models.Q(('finished_at__isnull', False)), then=models.F('cost_usd'))), output_field=models.DecimalField(decimal_places=9, max_digits=20, null=True)),
-        ),
-        migrations.AddField(
-            model_name='run',
-            name='ended_ms',
-            field=models.GeneratedField(db_persist=True, expression=models.Func(models.F('finished_at'), django.db.models.functions.comparison.Coalesce('started_at', 'created_at'), arg_joiner=' - ', template='(extract(epoch FROM %(expressions)s) * 1000)::bigint'), output_field=models.BigIntegerField(null=True)),
-        ),
-        migrations.AddField(
-            model_name='run',
-            name='error_code',
-            field=models.GeneratedField(db_persist=True, expression=django.db.models.fields.json.KeyTextTransform('code', 'error'), output_field=models.TextField(null=True)),
-        ),
-        migrations.AddField(
-            model_name='run',
             name='priority',
             field=models.SmallIntegerField(db_default=0, default=0),
         ),
@@ -120,6 +104,33 @@ class Migration(migrations.Migration):
             model_name='run',
             name='tags',
             field=django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), db_default=[]),
+        ),
+        migrations.RunSQL(
+            # The database writes them, once: with the end of a run.
+            """
+            ALTER TABLE run
+                ADD COLUMN ended_cost_usd numeric(20, 9) GENERATED ALWAYS AS (CASE WHEN finished_at IS NOT NULL THEN cost_usd END) STORED,
+                ADD COLUMN ended_ms bigint GENERATED ALWAYS AS ((extract(epoch FROM finished_at - coalesce(started_at, created_at)) * 1000)::bigint) STORED,
+                ADD COLUMN error_code text GENERATED ALWAYS AS (error->>'code') STORED
+            """,
+            "ALTER TABLE run DROP COLUMN ended_cost_usd, DROP COLUMN ended_ms, DROP COLUMN error_code",
+            state_operations=[
+                migrations.AddField(
+                    model_name='run',
+                    name='ended_cost_usd',
+                    field=models.DecimalField(decimal_places=9, max_digits=20, null=True),
+                ),
+                migrations.AddField(
+                    model_name='run',
+                    name='ended_ms',
+                    field=models.BigIntegerField(null=True),
+                ),
+                migrations.AddField(
+                    model_name='run',
+                    name='error_code',
+                    field=models.TextField(null=True),
+                ),
+            ],
         ),
         migrations.AddIndex(
             model_name='run',
