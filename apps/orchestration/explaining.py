@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 
@@ -36,7 +37,7 @@ def _ready(row: Run) -> Explanation:
     now = clock.now()
     since = _ago(row.rank + row.priority * timedelta(minutes=10), now)
     if row.slot_wait is not None:
-        return _for_slot(row)
+        return _for_slot(row, row.slot_wait)
     if row.hinted_at > now and row.crashes:
         return Explanation(
             code="backoff",
@@ -63,8 +64,8 @@ def _ready(row: Run) -> Explanation:
     )
 
 
-def _for_slot(row: Run) -> Explanation:
-    limit = ConcurrencyLimit.objects.filter(id=row.slot_wait).first()
+def _for_slot(row: Run, limit_id: UUID) -> Explanation:
+    limit = ConcurrencyLimit.objects.filter(id=limit_id).first()
     if limit is None:
         return Explanation(
             code="slot", summary="goes on in a moment: its limit is gone", next_step=""
@@ -130,29 +131,29 @@ def _for_approval(scope: Scope, name: str, since: str) -> Explanation:
     except NotFound:
         return Explanation(code="approval", summary=f"waits for approval {name}", next_step="")
     now = clock.now()
-    left = f", expires in {_length(approval.expires_at - now)}" if approval.expires_at else ""
     return Explanation(
         code="approval",
         summary=f"waits {since} for approval {name} of {approval.tool}, asked "
-        f"{_ago(approval.requested_at, now)} ago{left}",
+        f"{_ago(approval.requested_at, now)} ago, expires in {_length(approval.expires_at - now)}",
         next_step="Somebody other than the asker approves or refuses it on the page Approvals.",
     )
 
 
 def _for_run(scope: Scope, row: Run, name: str, since: str, depth: int) -> Explanation:
     summary, step = f"waits {since} for its child {name}", ""
-    child = Run.objects.filter(id=_run_id(name), project_id=row.project_id).first()
-    if child is not None and depth < _DEEPEST:
+    child = _find_run(row.project_id, name) if depth < _DEEPEST else None
+    if child is not None:
         behind = explain(scope, child, depth=depth + 1)
         summary, step = f"{summary}, which {behind.summary}", behind.next_step
     return Explanation(code="run", summary=summary, next_step=step)
 
 
-def _run_id(name: str) -> object:
+def _find_run(project_id: UUID, name: str) -> Run | None:
     try:
-        return ids.decode(ids.Kind.RUN, name)
+        run_id = ids.decode(ids.Kind.RUN, name)
     except NotFound:
         return None
+    return Run.objects.filter(id=run_id, project_id=project_id).first()
 
 
 def _for_input(row: Run, step: str) -> tuple[str, str]:
