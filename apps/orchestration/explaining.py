@@ -57,7 +57,8 @@ def _ready(row: Run) -> Explanation:
     before = ready.filter(rank__lt=row.rank).count()
     return Explanation(
         code="queued",
-        summary=f"queued for {since}; {before or 'no'} runs of this project go before it",
+        summary=f"queued for {since}; "
+        + (f"{before} more of its project go first" if before else "it is next in its project"),
         next_step="Add workers, or raise OCTAVO_WORKER_THREADS, if this takes too long."
         if before
         else "",

@@ -264,7 +264,10 @@ WITH woken AS (
   UPDATE run SET
     mail_seq = mail_seq + 1,
     woken = (status = 'waiting'),
-    hinted_at = CASE WHEN status = 'waiting' THEN now() ELSE hinted_at END,
+    hinted_at = CASE
+      WHEN status = 'waiting' THEN now()
+      WHEN %(kind)s = 'cancel' AND slot_wait IS NOT NULL THEN now() - interval '1 h'
+      ELSE hinted_at END,
     rank = CASE WHEN status = 'waiting' THEN now() - priority * interval '10 minutes' ELSE rank END,
     slot_wait = CASE WHEN %(kind)s = 'cancel' THEN NULL ELSE slot_wait END,
     status = CASE WHEN status = 'waiting' THEN 'ready' ELSE status END,

@@ -53,7 +53,7 @@ def start_bulk(
     matching = finding.count(scope.project_id, wanted, up_to=job_id, among=_AMONG[action])
     if expected is not None and matching > expected:
         raise Conflict(
-            f"{matching} runs fit by now, not {expected}. Look again, then confirm that number.",
+            f"By now {matching} fit, not {expected}. Look again, then confirm that number.",
             head=matching,
         )
     principal = scope.principal

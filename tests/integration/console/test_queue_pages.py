@@ -35,7 +35,7 @@ def test_runs_of_a_filter_are_cancelled_after_the_count_is_confirmed(
     assert "Cancel 1 run" in asked
     form = {"action": "cancel", "tag": "old", "expected": "0"}
     moved = admin.post("/runs/bulk", form)
-    assert (moved.status_code, "1 runs fit by now, not 0" in moved.content.decode()) == (409, True)
+    assert (moved.status_code, "By now 1 fit, not 0" in moved.content.decode()) == (409, True)
     begun = admin.post("/runs/bulk", {**form, "expected": "1"})
     job = re.fullmatch(r"/runs/bulk/(job_\w+)", begun.headers["Location"])
     assert job is not None

@@ -168,7 +168,7 @@ def test_a_bulk_action_is_counted_first_and_then_done_in_batches(
     wanted = RunFilter(tags=("old",), max_cost=Decimal(0))
     plan = bulk.plan_bulk(scope=bench.scope, action=BulkAction.CANCEL, wanted=wanted)
     assert (plan.matching, {run.id for run in plan.sample}) == (3, targets)
-    with pytest.raises(Conflict, match="3 runs fit by now, not 2"):
+    with pytest.raises(Conflict, match="By now 3 fit, not 2"):
         bulk.start_bulk(scope=bench.scope, action=BulkAction.CANCEL, wanted=wanted, expected=2)
     job = bulk.start_bulk(scope=bench.scope, action=BulkAction.CANCEL, wanted=wanted, expected=3)
     late = begin(bench, tags=["old"])

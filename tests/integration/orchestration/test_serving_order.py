@@ -105,6 +105,7 @@ def test_a_run_over_the_limit_says_so_and_can_be_cancelled(bench: Bench) -> None
     (limit,) = selectors.list_limits(scope=bench.scope)
     assert (limit.running, limit.waiting) == (1, 1)
     control.cancel_run(scope=bench.scope, run_id=second)
+    assert upkeep.remind() == 1  # at once, because no hint was under way
     assert runs.advance(bench.scope, second).status is RunStatus.CANCELLED
     limiting.remove_limit(scope=bench.scope, kind=LimitKind.ROUTE, target="default")
     assert selectors.list_limits(scope=bench.scope) == []
