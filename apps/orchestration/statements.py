@@ -14,6 +14,7 @@ Invariants, kept by these statements and by nothing else:
 
 6. Never do more runs of agents run than a limit allows: the count of those that run is taken while
    the limit's row is locked, and nothing but CLAIM_WITHIN_LIMITS makes a run that it binds run.
+   One that was cancelled is let through, because it only ends.
 7. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
    project: a step of priority is worth ten minutes of waiting, so that no run waits for ever.
 
