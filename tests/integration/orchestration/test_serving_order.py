@@ -33,6 +33,19 @@ def test_high_goes_before_normal_before_low_but_low_does_not_wait_for_ever(bench
     assert slots.choose(begin(bench, priority=Priority.HIGH)) == old
 
 
+def test_a_hint_is_leave_to_work_and_the_run_that_is_next_gets_it(bench: Bench) -> None:
+    from workers.tasks import orchestration as tasks
+
+    runs.save(bench.scope)
+    limiting.set_limit(scope=bench.scope, kind=LimitKind.AGENT, target="worker-bee", most=1)
+    low, high = begin(bench, priority=Priority.LOW), begin(bench, priority=Priority.HIGH)
+    order = "SELECT id FROM run WHERE status = 'done' ORDER BY finished_at"
+    tasks.advance(str(low))
+    assert bench.rows(order) == [(high,)]
+    tasks.advance(str(high))
+    assert bench.rows(order) == [(high,), (low,)]
+
+
 def test_two_hints_never_choose_the_same_run(bench: Bench) -> None:
     runs.save(bench.scope)
     first, second, third = (begin(bench) for _ in range(3))
