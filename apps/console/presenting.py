@@ -58,6 +58,8 @@ class RunLine:
     tokens: str
     cost: str
     parent: str
+    retry_of: str
+    tags: tuple[str, ...]
 
 
 def run_line(run: RunView) -> RunLine:
@@ -82,6 +84,8 @@ def run_line(run: RunView) -> RunLine:
         tokens=f"{run.input_tokens + run.output_tokens:,}",
         cost=formatting.money(run.cost_usd),
         parent=ids.encode(ids.Kind.RUN, run.parent) if run.parent else "",
+        retry_of=ids.encode(ids.Kind.RUN, run.retry_of) if run.retry_of else "",
+        tags=run.tags,
     )
 
 

@@ -11,7 +11,7 @@ class OrchestrationConfig(AppConfig):
     def ready(self) -> None:
         from apps.agents.services import grants
         from apps.observability import metrics
-        from apps.orchestration import builtin_tools, selectors
+        from apps.orchestration import builtin_tools, health, selectors
         from apps.tools.services.builtins import register_builtin
         from octavo.kernel import events, jobs
 
@@ -24,6 +24,8 @@ class OrchestrationConfig(AppConfig):
             description="Runs that no worker has taken yet.",
             read=selectors.count_ready,
         )
+        for name, description, read in health.readers():
+            metrics.register_gauge(name=name, description=description, read=read)
         metrics.register_gauge(
             name="outbox_depth",
             description="Promised jobs that are not published yet.",

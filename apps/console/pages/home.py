@@ -15,7 +15,7 @@ from apps.governance import selectors as governance
 from apps.governance.types import Action, ApprovalStatus
 from apps.model_registry.types import Tier
 from apps.orchestration import selectors as runs
-from apps.orchestration.types import RunStatus, RunView
+from apps.orchestration.types import RunFilter, RunStatus, RunView
 from octavo.kernel import clock, ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -31,7 +31,8 @@ def index(request: HttpRequest, scope: Scope) -> HttpResponse:
     pending = governance.list_approvals(
         scope=scope, status=ApprovalStatus.PENDING, limit=_MOST_NEEDS
     )
-    failed = runs.list_runs(scope=scope, status=RunStatus.FAILED, since=today, limit=_MOST_NEEDS)
+    failures = RunFilter(status=RunStatus.FAILED, since=today)
+    failed = runs.list_runs(scope=scope, wanted=failures, limit=_MOST_NEEDS)
     totals = runs.sum_runs(scope=scope, since=today)
     shown = {
         "asks": presenting.asks_of(scope, pending),
@@ -80,7 +81,9 @@ def find(request: HttpRequest, scope: Scope) -> HttpResponse:
                 "href": f"/runs/{line.public_id}",
                 "kind": f"run · {line.status.lower()}",
             }
-            for line in _lines(runs.list_runs(scope=scope, text=words, limit=_FOUND))
+            for line in _lines(
+                runs.list_runs(scope=scope, wanted=RunFilter(text=words), limit=_FOUND)
+            )
         ]
     return JsonResponse({"found": found})
 

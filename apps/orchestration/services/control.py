@@ -151,9 +151,14 @@ def redeliver_approvals(*, limit: int = 1000) -> int:
 
 def _controlled(scope: Scope, run_id: UUID) -> RunView:
     run = get_run(scope=scope, run_id=run_id)
+    check_control(scope=scope, run_id=run_id)
+    return run
+
+
+def check_control(*, scope: Scope, run_id: UUID) -> None:
+    """Raises `Forbidden` for who may not control the run."""
     resource = Resource(kind=ResourceKind.RUN, id=run_id, name=ids.encode(ids.Kind.RUN, run_id))
     decisions.check(scope=scope, action=Action.RUN_CONTROL, resource=resource)
-    return run
 
 
 def _audit(scope: Scope, run_id: UUID, payload: Mapping[str, Any]) -> None:
