@@ -51,6 +51,7 @@ class EventType(StrEnum):
     - approval_decided: approval, status, by, note, arguments?
     - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
     - input_requested: question, choices?; input_received: content, by; timer_started: until
+    - signal_received: name, payload, by
     - child_started: run, agent; child_finished: run, status, output, error, tainted
     - run_paused, run_resumed: by
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
@@ -70,6 +71,7 @@ class EventType(StrEnum):
     INPUT_REQUESTED = "input_requested"
     INPUT_RECEIVED = "input_received"
     TIMER_STARTED = "timer_started"
+    SIGNAL_RECEIVED = "signal_received"
     CHILD_STARTED = "child_started"
     CHILD_FINISHED = "child_finished"
     RUN_PAUSED = "run_paused"

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView, idempotent
-from apps.api.rest.fields import StrictSerializer
+from apps.api.rest.fields import AnyField, StrictSerializer
 from apps.api.rest.runs import RunSerializer
 from apps.orchestration.services import control, retrying
 from octavo.kernel import ids
@@ -112,6 +112,37 @@ class RunInputView(ResourceView):
         content = self.checked(InputBody)["content"]
         run = control.give_input(
             scope=self.scope, run_id=ids.decode(Kind.RUN, run_id), content=content
+        )
+        return self.shaped(RunSerializer, run)
+
+
+class SignalBody(StrictSerializer):
+    name = serializers.CharField(max_length=200)
+    payload = AnyField(default=None, allow_null=True)
+
+
+class RunSignalView(ResourceView):
+    tag = "runs"
+
+    @extend_schema(
+        operation_id="signal_run",
+        summary="Send a run a signal, which it keeps until it asks for one",
+        request=SignalBody,
+        responses=RunSerializer,
+        examples=[
+            OpenApiExample(
+                "Signal", {"name": "paid", "payload": {"invoice": 17}}, request_only=True
+            )
+        ],
+    )
+    @idempotent
+    def post(self, request: Request, run_id: str) -> Response:
+        body = self.checked(SignalBody)
+        run = control.signal_run(
+            scope=self.scope,
+            run_id=ids.decode(Kind.RUN, run_id),
+            name=body["name"],
+            payload=body["payload"],
         )
         return self.shaped(RunSerializer, run)
 

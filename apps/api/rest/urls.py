@@ -57,6 +57,7 @@ urlpatterns = [
     path("runs/<str:run_id>/explain", run_queue.RunExplanationView.as_view()),
     path("runs/<str:run_id>/retry", run_control.RunRetryView.as_view()),
     path("runs/<str:run_id>/input", run_control.RunInputView.as_view()),
+    path("runs/<str:run_id>/signal", run_control.RunSignalView.as_view()),
     path("runs/<str:run_id>/effects/<path:step>/resolve", run_control.RunEffectView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("traces/<str:trace_id>", traces.TraceView.as_view()),
