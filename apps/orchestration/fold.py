@@ -58,6 +58,8 @@ class Folded:
 def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
     """Take one event in; `data` is its data with the blobs filled in."""
     match record.type:
+        case EventType.RUN_STARTED:
+            state.loop = loop.taint(state.loop) if data.get("tainted") else state.loop
         case EventType.CONTEXT_RETRIEVED:
             sources = [Source(**source) for source in data["sources"]]
             state.loop = loop.apply_retrieval(state.loop, sources=sources)

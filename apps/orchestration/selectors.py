@@ -1,4 +1,4 @@
-"""Runs, their journals and their traces, within the project of whoever asks."""
+"""Runs, their journals and traces, and what starts them, within the project of whoever asks."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,10 +15,20 @@ from apps.governance.services import decisions
 from apps.governance.types import Action, ResourceKind
 from apps.observability.types import Span
 from apps.orchestration import drafts, journal, tracing
-from apps.orchestration.models import Run
+from apps.orchestration.models import Firing, Run, Trigger
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
-from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView
+from apps.orchestration.trigger_rows import firing_view, trigger_view, trigger_views
+from apps.orchestration.types import (
+    EventView,
+    FiringOutcome,
+    FiringView,
+    RunStatus,
+    RunTotals,
+    RunView,
+    TriggerKind,
+    TriggerView,
+)
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -36,13 +46,15 @@ def list_runs(
     before: UUID | None = None,
     status: RunStatus | None = None,
     agent: str | None = None,
+    triggered_by: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     text: str = "",
     after: UUID | None = None,
 ) -> list[RunView]:
     """Newest first; `before` is the id of the last run of the page before, `after` that of a run
-    which all are newer than. `text` occurs in the input, whatever its case.
+    which all are newer than. `text` occurs in the input, whatever its case; `triggered_by` is the
+    public id of a schedule, hook or trigger.
     """
     if not _may_read(scope):
         return []
@@ -50,6 +62,7 @@ def list_runs(
         "id__lt": before,
         "id__gt": after,
         "agent_name": agent,
+        "triggered_by": triggered_by,
         "created_at__gte": since,
         "created_at__lt": until,
     }
@@ -91,6 +104,55 @@ def sum_runs(*, scope: Scope, since: datetime) -> RunTotals:
         by_status={PUBLIC_STATUS[row["status"]]: row["count"] for row in sums},
         cost_usd=sum((row["cost"] for row in sums), Decimal(0)),
     )
+
+
+def get_trigger(*, scope: Scope, kind: TriggerKind, trigger_id: UUID) -> TriggerView:
+    """Raises `NotFound`, also for a caller who may not read runs."""
+    rows = Trigger.objects.filter(id=trigger_id, project_id=scope.project_id, kind=kind)
+    row = rows.first() if _may_read(scope) else None
+    if row is None:
+        name = ids.encode(kind.id_kind, trigger_id)
+        raise NotFound(f"There is no {kind} trigger {name} in this project that you may read.")
+    return trigger_view(row)
+
+
+def list_triggers(
+    *,
+    scope: Scope,
+    kind: TriggerKind,
+    limit: int = 50,
+    before: UUID | None = None,
+    agent: str | None = None,
+    is_paused: bool | None = None,
+) -> list[TriggerView]:
+    """Newest first; `before` is the id of the last one of the page before."""
+    if not _may_read(scope):
+        return []
+    wanted = {
+        "id__lt": before,
+        "agent": agent,
+        "paused_at__isnull": None if is_paused is None else not is_paused,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    rows = Trigger.objects.filter(project_id=scope.project_id, kind=kind, **given)
+    return trigger_views(rows.order_by("-id")[:limit])
+
+
+def list_firings(
+    *,
+    scope: Scope,
+    kind: TriggerKind,
+    trigger_id: UUID,
+    limit: int = 50,
+    before: UUID | None = None,
+    outcome: FiringOutcome | None = None,
+) -> list[FiringView]:
+    """What came of each firing, newest first."""
+    trigger = get_trigger(scope=scope, kind=kind, trigger_id=trigger_id)
+    wanted = {"id__lt": before, "outcome": outcome}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    rows = Firing.objects.filter(trigger_id=trigger.id, **given)
+    return [firing_view(row) for row in rows.order_by("-id")[:limit]]
 
 
 def count_ready() -> int:
