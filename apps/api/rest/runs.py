@@ -92,6 +92,10 @@ class RunSerializer(serializers.Serializer[RunView]):
     parent = IdField(Kind.RUN, allow_null=True)  # type: ignore[assignment]
     forked_from = ObjectField(default=None, allow_null=True, help_text="`{run, step}` of a fork.")
     started_by = serializers.CharField()
+    triggered_by = serializers.CharField(
+        allow_blank=True,
+        help_text="The schedule, hook or event trigger that started it; else empty.",
+    )
     session = serializers.CharField()
     metadata = ObjectField()
     created_at = TimeField()
@@ -114,6 +118,9 @@ class EventSerializer(serializers.Serializer[EventView]):
 class RunsQuery(PageQuery):
     status = serializers.ChoiceField(_STATUSES, required=False)
     agent = serializers.CharField(max_length=200, required=False)
+    triggered_by = serializers.CharField(
+        max_length=64, required=False, help_text="Id of a schedule, hook or event trigger."
+    )
     since = TimeField(required=False)
     until = TimeField(required=False)
 
@@ -200,6 +207,7 @@ class RunsView(ResourceView):
                 before=before,
                 status=RunStatus(status) if status else None,
                 agent=query.get("agent"),
+                triggered_by=query.get("triggered_by"),
                 since=query.get("from"),
                 until=query.get("to"),
             ),

@@ -183,7 +183,7 @@ def _deliver(row: Trigger, key: str, given: Any) -> Delivery:
 
 
 def _delivery(firing: Firing, *, is_replay: bool) -> Delivery:
-    run = run_view(Run.objects.get(pk=firing.run_id))
+    run = run_view(Run.objects.get(id=str(firing.run_id)))
     return Delivery(firing_id=firing.id, run_id=run.id, status=run.status, is_replay=is_replay)
 
 

@@ -137,6 +137,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["apps.api.rest.schema.add_event_stream"],
     "TAGS": [
         {"name": "runs", "description": "Durable runs of agents."},
+        {"name": "triggers", "description": "What starts runs: schedules, hooks and events."},
         {"name": "agents", "description": "Versioned agent definitions."},
         {"name": "context", "description": "Spaces, entries, ingestion and search."},
         {"name": "tools", "description": "What agents may be granted."},
