@@ -25,6 +25,7 @@ GROUPS = (
         places=(
             Place(name="Home", path="/", key="h"),
             Place(name="Runs", path="/runs", key="r", layer="orchestration"),
+            Place(name="Triggers", path="/triggers", key="s", layer="orchestration"),
             Place(name="Approvals", path="/approvals", key="a", layer="governance"),
         ),
     ),

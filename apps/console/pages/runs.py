@@ -35,6 +35,7 @@ class Facets:
     agent: str
     q: str
     span: str
+    trigger: str
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Facets":
@@ -45,10 +46,12 @@ class Facets:
             agent=asked.get("agent", "").replace("\0", "")[:200],
             q=asked.get("q", "").replace("\0", "").strip()[:200],
             span=span if span in _SPANS else "",
+            trigger=asked.get("trigger", "").replace("\0", "")[:64],
         )
 
     def address(self, **more: str) -> str:
         given = {"status": self.status, "agent": self.agent, "q": self.q, "span": self.span}
+        given["trigger"] = self.trigger
         return urlencode({name: value for name, value in {**given, **more}.items() if value})
 
     def find(self, scope: Scope, *, limit: int, **more: Any) -> list[RunView]:
@@ -57,6 +60,7 @@ class Facets:
             limit=limit,
             status=RunStatus(self.status) if self.status else None,
             agent=self.agent or None,
+            triggered_by=self.trigger or None,
             text=self.q,
             since=clock.now() - _SPANS[self.span] if self.span else None,
             **more,

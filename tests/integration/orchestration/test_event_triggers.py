@@ -29,14 +29,14 @@ EVENT = TriggerKind.EVENT
 _DEPTHS = "SELECT chain_depth FROM run ORDER BY id"
 
 
-def _on_run(bench: Bench, agent: str, **match: Any) -> TriggerView:
+def _on_run(bench: Bench, target: str, **match: Any) -> TriggerView:
     found = EventSettings(on=TriggerEvent.RUN_FINISHED, **match)
-    return reacting.create_event_trigger(scope=bench.scope, agent=agent, settings=found)
+    return reacting.create_event_trigger(scope=bench.scope, agent=target, settings=found)
 
 
-def _on_entry(bench: Bench, agent: str, **match: Any) -> TriggerView:
+def _on_entry(bench: Bench, target: str, **match: Any) -> TriggerView:
     found = EventSettings(on=TriggerEvent.ENTRY_WRITTEN, space="inbox", **match)
-    return reacting.create_event_trigger(scope=bench.scope, agent=agent, settings=found)
+    return reacting.create_event_trigger(scope=bench.scope, agent=target, settings=found)
 
 
 def _firings(bench: Bench, trigger: TriggerView) -> list[FiringView]:
@@ -97,7 +97,7 @@ def test_a_finished_run_that_fits_starts_one_run(bench: Bench) -> None:
     (firing,) = _firings(bench, successes)
     assert firing.run_id is not None
     told = selectors.get_run(scope=bench.scope, run_id=firing.run_id).input
-    assert (told["status"], told["agent"], told["output"]["text"]) == (
+    assert (told["status"], told["agent"], told["output"]["text"].strip()) == (
         "succeeded",
         "worker-bee",
         "done",

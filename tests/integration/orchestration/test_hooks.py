@@ -1,4 +1,4 @@
-"""A signed delivery starts one tainted run; whatever else reaches a hook starts none, and is seen."""
+"""A signed delivery starts one tainted run; whatever else reaches a hook is refused, and seen."""
 
 import hashlib
 import hmac
