@@ -16,6 +16,7 @@ PAGES = (
     "/ask",
     "/triggers",
     "/approvals",
+    "/costs",
     "/agents",
     "/agents/helper",
     "/context",

@@ -74,7 +74,7 @@ def test_the_run_of_a_delivery_is_tainted_for_every_policy(bench: Bench, hook: N
     assert claimed is not None
     run, head = claimed
     with leases.hold(run.id, head.fence) as lease:
-        assert activation.load(run, head, lease).state.loop.tainted
+        assert activation.load(run, head, lease).program.tainted
 
 
 def test_whatever_is_not_signed_is_refused_and_recorded(bench: Bench, hook: NewHook) -> None:
