@@ -25,7 +25,7 @@ GROUPS = (
         places=(
             Place(name="Home", path="/", key="h"),
             Place(name="Runs", path="/runs", key="r", layer="orchestration"),
-            Place(name="Triggers", path="/triggers", key="s", layer="orchestration"),
+            Place(name="Triggers", path="/triggers", key="i", layer="orchestration"),
             Place(name="Approvals", path="/approvals", key="a", layer="governance"),
             Place(name="Costs", path="/costs", key="s", layer="governance"),
         ),
