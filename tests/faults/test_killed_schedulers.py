@@ -23,9 +23,9 @@ SETTINGS = {
     "OCTAVO_TRIGGER_RUNS_PER_MINUTE": "1000",
 }
 FIRED = "SELECT count(*) FROM trigger_firing"
-ENDED = "SELECT count(*) FROM run WHERE status = 'done' AND triggered_by LIKE 'sch_%'"
-ANSWERED = "SELECT count(*) FROM run WHERE triggered_by LIKE 'trg_%'"
-REPEATED = "SELECT input FROM run WHERE triggered_by LIKE 'trg_%' GROUP BY 1 HAVING count(*) > 1"
+ENDED = "SELECT count(*) FROM run WHERE status = 'done' AND triggered_by LIKE 'sch_%%'"
+ANSWERED = "SELECT count(*) FROM run WHERE triggered_by LIKE 'trg_%%'"
+REPEATED = "SELECT input FROM run WHERE triggered_by LIKE 'trg_%%' GROUP BY 1 HAVING count(*) > 1"
 
 
 def _worker(processes: Any) -> Any:

@@ -225,7 +225,7 @@ def _decoded(trigger_id: str) -> tuple[TriggerKind, UUID]:
 def _line(trigger: TriggerView) -> Line:
     return Line(
         trigger=trigger,
-        title=trigger.name or trigger.public_id,
+        title=trigger.name or f"{trigger.kind} …{trigger.public_id[-6:]}",
         when=_when(trigger.settings),
         last=_firing_line(trigger.last) if trigger.last else None,
     )
