@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,26 +250,42 @@ def redis_url(postgres: TestPostgres) -> str:
     return str(settings.REDIS_URL)
 
 
-@pytest.fixture(scope="session")
-def _superuser(postgres: TestPostgres) -> Iterator["psycopg.Connection[Any]"]:
-    with psycopg.connect(postgres.superuser_url, autocommit=True) as connection:
+class Emptying:
+    """Empties the database, on a connection that is opened again when the server was restarted."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.connection = self._connect()
+        names = sql.SQL(", ").join(map(sql.Identifier, _tables(self.connection)))
+        truncate = sql.SQL("TRUNCATE {} CASCADE").format(names)
+        self._statements = [truncate, *_restoring(self.connection)]
+
+    def _connect(self) -> "psycopg.Connection[Any]":
+        connection = psycopg.connect(self._url, autocommit=True)
         # Triggers that keep append-only tables from being emptied rest in this session alone.
         connection.execute("SET session_replication_role = replica")
         connection.execute("SET lock_timeout = '10s'")
-        yield connection
+        return connection
+
+    def __call__(self) -> None:
+        try:
+            self._empty()
+        except psycopg.OperationalError:
+            self.connection.close()
+            self.connection = self._connect()
+            self._empty()
+
+    def _empty(self) -> None:
+        with self.connection.transaction():
+            for statement in self._statements:
+                self.connection.execute(statement)
 
 
 @pytest.fixture(scope="session")
-def _empty_database(_superuser: "psycopg.Connection[Any]") -> Callable[[], None]:
-    names = sql.SQL(", ").join(map(sql.Identifier, _tables(_superuser)))
-    statements = [sql.SQL("TRUNCATE {} CASCADE").format(names), *_restoring(_superuser)]
-
-    def empty() -> None:
-        with _superuser.transaction():
-            for statement in statements:
-                _superuser.execute(statement)
-
-    return empty
+def _empty_database(postgres: TestPostgres) -> Iterator[Emptying]:
+    emptying = Emptying(postgres.superuser_url)
+    yield emptying
+    emptying.connection.close()
 
 
 def _restoring(connection: "psycopg.Connection[Any]") -> list[sql.Composed]:
@@ -294,9 +310,7 @@ def _restoring(connection: "psycopg.Connection[Any]") -> list[sql.Composed]:
 
 
 @pytest.fixture
-def db(
-    postgres: TestPostgres, redis_url: str, _empty_database: Callable[[], None]
-) -> Iterator[TestPostgres]:
+def db(postgres: TestPostgres, redis_url: str, _empty_database: Emptying) -> Iterator[TestPostgres]:
     """The worker's database and Redis, both as a fresh migration leaves them; emptied again
     afterwards."""
     yield postgres

@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from apps.accounts import services as accounts
 from apps.context.services import ingestion, writing
 from apps.governance.services import approvals, budgets
-from apps.orchestration.services import bulk, upkeep
+from apps.orchestration.services import bulk, reacting, scheduling, triggers, upkeep
 from octavo.kernel import clock, idempotency
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ def of_runs() -> tuple[Duty, ...]:
     """What a worker of the queue `runs` does beside them."""
     return (
         Duty(name="timers", perform=upkeep.fire_timers, every_seconds=1),
+        Duty(name="schedules", perform=scheduling.fire_due, every_seconds=1),
+        Duty(name="queued runs", perform=scheduling.start_queued, every_seconds=2),
+        Duty(name="reactions", perform=reacting.react, every_seconds=1),
         Duty(name="reaper", perform=upkeep.reap, every_seconds=2),
         Duty(name="reminders", perform=upkeep.remind, every_seconds=3),
         Duty(name="slots", perform=upkeep.fill_slots, every_seconds=1),
@@ -45,6 +48,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),
         Duty(name="expired entries", perform=writing.forget_expired, every_seconds=60),
+        Duty(name="old firings", perform=triggers.forget_firings, every_seconds=60),
         Duty(name="spent keys", perform=idempotency.prune, every_seconds=_DAY),
         Duty(name="spent sign-ins", perform=accounts.prune, every_seconds=_DAY),
     )

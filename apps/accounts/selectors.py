@@ -12,7 +12,7 @@ from apps.accounts.rows import key_of, member_of, principal_of_user, project_of,
 from apps.accounts.types import KeyView, MemberView, ProjectView
 from apps.governance.services import decisions
 from apps.governance.types import Action, Fact, Resource
-from octavo.kernel import ids
+from octavo.kernel import clock, ids
 from octavo.kernel.errors import Forbidden, NotFound
 from octavo.kernel.scope import SYSTEM, PrincipalKind, Scope
 
@@ -87,6 +87,22 @@ def get_key_id(*, scope: Scope, name: str) -> UUID:
         many = "There is more than one key" if found else "There is no key"
         raise NotFound(f"{many} {name!r} in this project. Give the id of one: key_….")
     return found[0]
+
+
+def require_key_in_force(*, scope: Scope) -> None:
+    """Raises `Forbidden` when the key that `scope` was made with is revoked, expired or gone: for
+    what acts in its name long after it was shown.
+    """
+    if scope.key_id is None:
+        return
+    row = ApiKey.objects.filter(id=scope.key_id, project_id=scope.project_id).first()
+    expired = row is not None and row.expires_at is not None and row.expires_at <= clock.now()
+    if row is None or row.revoked_at is not None or expired:
+        name = repr(row.name) if row else ids.encode(ids.Kind.KEY, scope.key_id)
+        raise Forbidden(
+            f"The API key {name} is no longer in force, so nothing is done in its name. Save this "
+            "again with a key that is."
+        )
 
 
 def list_ground(*, scope: Scope) -> Mapping[str, tuple[UUID, str]]:

@@ -27,6 +27,7 @@ class Facets:
     cost: str = ""
     error: str = ""
     session: str = ""
+    trigger: str = ""
 
     @classmethod
     def of(cls, asked: QueryDict) -> "Facets":
@@ -52,7 +53,8 @@ class Facets:
     @property
     def has_more(self) -> bool:
         """Whether one of those is set that the page keeps folded."""
-        return any((self.tag, self.meta, self.cost, self.error, self.session))
+        more = (self.tag, self.meta, self.cost, self.error, self.session, self.trigger)
+        return any(more)
 
     @property
     def wanted(self) -> RunFilter:
@@ -67,6 +69,7 @@ class Facets:
             min_cost=_cost(self.cost),
             error=self.error,
             session=self.session,
+            triggered_by=self.trigger,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.console import formatting
 from apps.governance.types import Approval
-from apps.orchestration.types import RunStatus, RunView
+from apps.orchestration.types import RunStatus, RunView, TriggerKind
 from apps.tools import selectors as tools
 from apps.tools.types import Risk, ToolView
 from octavo.kernel import clock, ids
@@ -32,6 +32,7 @@ _WAITS = {
     "run": "Waiting for a run",
     "signal": "Waiting for a signal",
 }
+_TRIGGERS = {kind.id_kind.value: kind.value for kind in TriggerKind}
 EFFECTS = {
     Risk.READ: "Reads only",
     Risk.WRITE: "Writes · can be corrected",
@@ -51,6 +52,8 @@ class RunLine:
     tone: str
     is_final: bool
     started_by: str
+    triggered_by: str
+    trigger_kind: str
     created_at: datetime
     since: datetime | None
     took: str
@@ -77,6 +80,8 @@ def run_line(run: RunView) -> RunLine:
         tone=TONES[run.status],
         is_final=run.status.is_final,
         started_by=run.started_by.partition(":")[2] or run.started_by,
+        triggered_by=run.triggered_by,
+        trigger_kind=_TRIGGERS.get(run.triggered_by.partition("_")[0], ""),
         created_at=run.created_at,
         since=None if run.finished_at else began,
         took=formatting.duration(end - began),

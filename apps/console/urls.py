@@ -21,6 +21,7 @@ from apps.console.pages import (
     servers,
     spaces,
     tools,
+    triggers,
 )
 
 app_name = "console"
@@ -42,6 +43,10 @@ urlpatterns = [
     path("runs/<str:run_id>/hold", run.hold, name="hold"),
     path("runs/<str:run_id>/answer", run.answer, name="answer"),
     path("runs/<str:run_id>/resolve", run.resolve, name="resolve"),
+    path("triggers", triggers.index, name="triggers"),
+    path("triggers/new/<str:kind>", triggers.create, name="new_trigger"),
+    path("triggers/<str:trigger_id>", triggers.show, name="trigger"),
+    path("triggers/<str:trigger_id>/act", triggers.act, name="act"),
     path("approvals", approvals.index, name="approvals"),
     path("approvals/<str:approval_id>", approvals.show, name="approval"),
     path("approvals/<str:approval_id>/decide", approvals.decide, name="decide"),

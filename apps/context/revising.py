@@ -13,6 +13,7 @@ from apps.context import lineage
 from apps.context.chunking import Piece
 from apps.context.models import Entry, Revision, Space
 from apps.context.types import EntryKind, Operation
+from octavo.kernel import events
 from octavo.kernel.errors import Conflict
 from octavo.kernel.scope import Scope
 
@@ -133,6 +134,8 @@ def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
         starts=[piece.start for piece in draft.pieces],
     )
     revision.refresh_from_db(fields=["created_at"])
+    if draft.operation != Operation.DELETE:
+        events.emit("context.entry_written", revision_id=str(revision.id))
     _advance(space, entry, revision, was_live=was_live, chunks=born - died)
     return Revised(revision=revision, entry=entry, born=born, died=died)
 

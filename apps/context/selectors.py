@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from apps.context import access, history, lineage, reads, views
-from apps.context.models import IngestJob
+from apps.context.models import IngestJob, Revision
 from apps.context.types import (
     Diff,
     EntryKind,
@@ -16,6 +16,7 @@ from apps.context.types import (
     RevisionView,
     SnapshotView,
     SpaceView,
+    Written,
 )
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -104,6 +105,20 @@ def list_revisions(
             f"There never was an entry {key!r} in the space {space!r}. List the space's entries."
         )
     return found
+
+
+def find_written(*, revision_id: UUID) -> Written | None:
+    """What an emitted `context.entry_written` speaks of, whoever may read it; None once erased."""
+    row = Revision.objects.select_related("space", "entry").filter(id=revision_id).first()
+    if row is None:
+        return None
+    return Written(
+        project_id=row.space.project_id,
+        space=row.space.name,
+        key=row.entry.key,
+        trust=row.trust,
+        revision=views.revision_view(row),
+    )
 
 
 def get_job(*, scope: Scope, job_id: UUID) -> IngestJobView:

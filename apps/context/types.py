@@ -87,6 +87,17 @@ class RevisionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A revision with its place, as those who react to it are told."""
+
+    project_id: UUID
+    space: str
+    key: str
+    trust: str
+    revision: RevisionView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EntryView:
     """`text` is the whole text of the revision asked for."""
 

@@ -25,6 +25,7 @@ class Action(StrEnum):
     RUN_READ = "run.read"
     RUN_CONTROL = "run.control"
     AGENT_DELEGATE = "agent.delegate"
+    TRIGGER_MANAGE = "trigger.manage"
     APPROVAL_DECIDE = "approval.decide"
     AGENT_MANAGE = "agent.manage"
     MODEL_MANAGE = "model.manage"

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from apps.orchestration.models import Run, Timer
+from apps.orchestration.models import Firing, Run, Timer, Trigger
 from octavo.kernel.staff import ReadOnlyTable
 
 
@@ -15,3 +15,16 @@ class RunTable(ReadOnlyTable[Run]):
 @admin.register(Timer)
 class TimerTable(ReadOnlyTable[Timer]):
     list_display = ("fire_at", "run_id", "key", "fired_at")
+
+
+@admin.register(Trigger)
+class TriggerTable(ReadOnlyTable[Trigger]):
+    list_display = ("created_at", "kind", "name", "agent", "owner_name", "next_due_at", "paused_at")
+    list_filter = ("kind", "agent")
+    hidden = ("token_hash", "secret", "old_secret")
+
+
+@admin.register(Firing)
+class FiringTable(ReadOnlyTable[Firing]):
+    list_display = ("at", "trigger", "due_at", "outcome", "reason", "run_id")
+    list_filter = ("outcome",)

@@ -40,6 +40,8 @@ class AgentLoop:
 
     def apply(self, record: Record, data: Mapping[str, Any]) -> None:
         match record.type:
+            case EventType.RUN_STARTED if data.get("tainted"):
+                self.state = loop.taint(self.state)
             case EventType.CONTEXT_RETRIEVED:
                 sources = [Source(**source) for source in data["sources"]]
                 self.state = loop.apply_retrieval(self.state, sources=sources)

@@ -18,6 +18,8 @@ class OrchestrationConfig(AppConfig):
         for tool in builtin_tools.TOOLS:
             register_builtin(tool)
         events.subscribe("approval.decided", job="orchestration.approval_decided")
+        events.keep("context.entry_written")
+        events.keep("orchestration.run_finished")
         grants.register_pins(selectors.find_pinned_version)
         metrics.register_gauge(
             name="runs_ready",

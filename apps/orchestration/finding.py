@@ -176,6 +176,7 @@ def _of_names(wanted: RunFilter) -> list[tuple[str, Any]]:
         ("session <> '' AND left(session, 200) = left(%s, 200)", session),
         ("session = %s", session),
         ("started_by = %s", wanted.started_by or None),
+        ("triggered_by <> '' AND triggered_by = %s", wanted.triggered_by or None),
         ("parent_id = %s", wanted.parent),
         ("retry_of = %s", wanted.retry_of),
     ]

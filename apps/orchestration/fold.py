@@ -75,6 +75,8 @@ def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
             state.signals = [signal for signal in state.signals if signal["signal"] != taken]
     elif record.type is EventType.SIGNAL_RECEIVED:
         state.signals.append({"signal": record.seq, **data})
+    elif record.type is EventType.RUN_STARTED:
+        state.program.apply(record, data)
     elif record.type in {EventType.RUN_PAUSED, EventType.RUN_RESUMED}:
         state.paused = record.type is EventType.RUN_PAUSED
     elif record.type is EventType.MODEL_FAILED:

@@ -1,6 +1,7 @@
-"""The journal's tables. Rows are written by `journal`, `inbox` and `recovery` alone, never by ORM.
+"""The journal's tables, and those of what starts runs.
 
-`run` is the only row that moves; everything else is appended.
+Rows of the journal are written by `journal`, `inbox` and `recovery` alone, never by ORM: `run` is
+the only one that moves, everything else is appended.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -9,7 +10,9 @@ from django.db import models
 from django.db.models.functions import Cast, Left, Now
 
 from octavo.kernel import ids
+from octavo.kernel.secrets import EncryptedField
 
+LIVE = ("ready", "running", "waiting")
 STATUSES = ("ready", "running", "waiting", "done", "failed", "cancelled", "quarantined")
 FINAL = ("done", "failed", "cancelled", "quarantined")
 STEP_RESULTS = ("context_retrieved", "model_answered", "tool_answered")
@@ -26,7 +29,9 @@ class Run(models.Model):
 
     `next_seq` is the journal's head, `mail_seq` the inbox's, `read_seq` how far the inbox was read.
     `key_id` is the API key that started it: its budgets bind the run, and `key_scopes` a tool call.
-    `crashes` counts lost leases since the last append.
+    `triggered_by` is the public id of the schedule, hook or trigger that started it, `chain_depth`
+    how many runs before it led to it by triggers. `crashes` counts lost leases since the last
+    append.
 
     An append must stay a heap-only update, so no index (not even a partial one) may name a column
     that it changes: `lease_until`, `next_seq`, `steps`, tokens, `cost_usd`. What is sought by such
@@ -94,6 +99,8 @@ class Run(models.Model):
     is_autonomous = models.BooleanField(default=False, db_default=False)
     session = models.TextField(db_default="")
     metadata = models.JSONField()
+    triggered_by = models.TextField(default="", db_default="")
+    chain_depth = models.SmallIntegerField(default=0, db_default=0)
     traceparent = models.TextField(db_default="")
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
@@ -127,6 +134,16 @@ class Run(models.Model):
                 fields=["root_id"],
                 name="run_of_root",
                 condition=models.Q(parent_id__isnull=False),
+            ),
+            models.Index(
+                fields=["triggered_by", "-id"],
+                name="run_of_trigger",
+                condition=~models.Q(triggered_by=""),
+            ),
+            models.Index(
+                fields=["triggered_by"],
+                name="run_of_trigger_live",
+                condition=models.Q(status__in=LIVE) & ~models.Q(triggered_by=""),
             ),
             models.Index(
                 fields=["retry_of"],
@@ -336,4 +353,80 @@ class Timer(models.Model):
             models.Index(
                 fields=["fire_at"], name="timer_due", condition=models.Q(fired_at__isnull=True)
             )
+        ]
+
+
+class Trigger(models.Model):
+    """What starts runs by itself: a schedule, a hook or a reaction, in its owner's name.
+
+    `settings` is shaped by `kind` (see `types`). `agent` is what it starts. The owner is whoever
+    saved it last; `key_id` and `key_scopes` are those of the key they used. `next_due_at` is set
+    while a schedule is not paused. A hook's token is kept as SHA-256; `old_secret` is accepted
+    until `old_secret_until`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation_id = models.UUIDField()
+    team_id = models.UUIDField()
+    project_id = models.UUIDField()
+    kind = models.TextField()
+    name = models.TextField(default="", db_default="")
+    agent = models.TextField()
+    settings = models.JSONField()
+    next_due_at = models.DateTimeField(null=True)
+    token_hash = models.BinaryField(null=True, unique=True)
+    secret = EncryptedField(default="", db_default="")
+    old_secret = EncryptedField(default="", db_default="")
+    old_secret_until = models.DateTimeField(null=True)
+    owner_kind = models.TextField()
+    owner_id = models.UUIDField()
+    owner_name = models.TextField()
+    key_id = models.UUIDField(null=True)
+    key_scopes = models.JSONField()
+    paused_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "run_trigger"
+        indexes = [
+            models.Index(fields=["project_id", "kind", "-id"], name="run_trigger_project"),
+            models.Index(
+                fields=["next_due_at"],
+                name="run_trigger_due",
+                condition=models.Q(next_due_at__isnull=False),
+            ),
+        ]
+
+
+class Firing(models.Model):
+    """One time that a trigger was due, called or met its event, and what came of it.
+
+    The same `dedupe_key` (a due time, a delivery, an event) fires once. `due_at` is when the run
+    should have started, `at` when this was decided.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    trigger = models.ForeignKey(
+        Trigger, on_delete=models.CASCADE, related_name="firings", db_index=False
+    )
+    dedupe_key = models.TextField(null=True)  # noqa: DJ001  none: it may come again
+    due_at = models.DateTimeField()
+    outcome = models.TextField()
+    reason = models.TextField(default="", db_default="")
+    run_id = models.UUIDField(null=True)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "trigger_firing"
+        constraints = [
+            models.UniqueConstraint(fields=["trigger", "dedupe_key"], name="trigger_fires_once")
+        ]
+        indexes = [
+            models.Index(fields=["trigger", "-id"], name="trigger_firing_newest"),
+            models.Index(fields=["trigger", "outcome", "at"], name="trigger_firing_rate"),
+            models.Index(fields=["at"], name="trigger_firing_at"),
+            models.Index(
+                fields=["id"], name="trigger_firing_queued", condition=models.Q(outcome="queued")
+            ),
         ]

@@ -46,7 +46,7 @@ class Program(Protocol):
     def tainted(self) -> bool: ...
 
     def apply(self, record: Record, data: Mapping[str, Any]) -> None:
-        """Take in a step's result (`STEP_RESULTS`), or a model call that failed."""
+        """Take in the start, a step's result (`STEP_RESULTS`), or a model call that failed."""
         ...
 
     def decide(self) -> tuple[Task, ...] | End:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from apps.orchestration import children, journal, live, statements
+from apps.orchestration.announcing import announce_end
 from apps.orchestration.types import RunStatus
 from octavo.kernel import jobs, sql
 
@@ -69,6 +70,7 @@ def _quarantine(run_id: UUID, *, reason: str, fence: int | None = None) -> None:
     seq, parent_id, parent_key = rows[0]
     transaction.on_commit(partial(live.announce, run_id, seq))
     children.end_with(run_id)
+    announce_end(run_id, is_tainted=True)
     children.tell_parent(
         parent_id,
         step=parent_key,

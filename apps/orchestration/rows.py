@@ -40,6 +40,7 @@ def run_view(row: Run) -> RunView:
         cost_usd=row.cost_usd,
         trace_id=ids.trace_id(row.id),
         started_by=row.started_by,
+        triggered_by=row.triggered_by,
         session=row.session,
         metadata=row.metadata,
         parent=row.parent_id,

@@ -1,4 +1,4 @@
-"""Runs, their journals and their traces, within the project of whoever asks."""
+"""Runs, their journals and traces, and what starts them, within the project of whoever asks."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,19 +14,24 @@ from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.observability.types import Span
 from apps.orchestration import bulk_jobs, drafts, explaining, finding, health, journal, tracing
-from apps.orchestration.models import BulkJob, ConcurrencyLimit, Run
+from apps.orchestration.models import BulkJob, ConcurrencyLimit, Firing, Run, Trigger
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, run_view
+from apps.orchestration.trigger_rows import firing_view, trigger_view, trigger_views
 from apps.orchestration.types import (
     BulkView,
     ConcurrencyLimitView,
     EventView,
     Explanation,
+    FiringOutcome,
+    FiringView,
     LimitKind,
     RunFilter,
     RunsHealth,
     RunTotals,
     RunView,
+    TriggerKind,
+    TriggerView,
 )
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
@@ -137,6 +142,55 @@ def sum_runs(*, scope: Scope, since: datetime) -> RunTotals:
         by_status={PUBLIC_STATUS[row["status"]]: row["count"] for row in sums},
         cost_usd=sum((row["cost"] for row in sums), Decimal(0)),
     )
+
+
+def get_trigger(*, scope: Scope, kind: TriggerKind, trigger_id: UUID) -> TriggerView:
+    """Raises `NotFound`, also for a caller who may not read runs."""
+    rows = Trigger.objects.filter(id=trigger_id, project_id=scope.project_id, kind=kind)
+    row = rows.first() if _may_read(scope) else None
+    if row is None:
+        name = ids.encode(kind.id_kind, trigger_id)
+        raise NotFound(f"There is no {kind} trigger {name} in this project that you may read.")
+    return trigger_view(row)
+
+
+def list_triggers(
+    *,
+    scope: Scope,
+    kind: TriggerKind,
+    limit: int = 50,
+    before: UUID | None = None,
+    agent: str | None = None,
+    is_paused: bool | None = None,
+) -> list[TriggerView]:
+    """Newest first; `before` is the id of the last one of the page before."""
+    if not _may_read(scope):
+        return []
+    wanted = {
+        "id__lt": before,
+        "agent": agent,
+        "paused_at__isnull": None if is_paused is None else not is_paused,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    rows = Trigger.objects.filter(project_id=scope.project_id, kind=kind, **given)
+    return trigger_views(rows.order_by("-id")[:limit])
+
+
+def list_firings(
+    *,
+    scope: Scope,
+    kind: TriggerKind,
+    trigger_id: UUID,
+    limit: int = 50,
+    before: UUID | None = None,
+    outcome: FiringOutcome | None = None,
+) -> list[FiringView]:
+    """What came of each firing, newest first."""
+    trigger = get_trigger(scope=scope, kind=kind, trigger_id=trigger_id)
+    wanted = {"id__lt": before, "outcome": outcome}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    rows = Firing.objects.filter(trigger_id=trigger.id, **given)
+    return [firing_view(row) for row in rows.order_by("-id")[:limit]]
 
 
 def count_ready() -> int:

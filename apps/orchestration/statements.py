@@ -25,14 +25,15 @@ INSERT_RUN = """
 INSERT INTO run (
   id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, version,
   strategy, root_id, parent_id, parent_key, depth, status, next_seq, deadline_at, input,
-  started_by, starter_id, starter_kind, key_id, session, metadata, traceparent, route, retry_of,
-  tags, priority, rank)
+  started_by, starter_id, starter_kind, key_id, session, metadata, triggered_by, chain_depth,
+  traceparent, route, retry_of, tags, priority, rank)
 VALUES (
   %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(agent_id)s, %(agent_name)s,
   %(agent_version_id)s, %(version)s, %(strategy)s, %(root_id)s, %(parent_id)s, %(parent_key)s,
   %(depth)s, 'ready', 2,
   now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
-  %(starter_kind)s, %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s, %(route)s,
+  %(starter_kind)s, %(key_id)s, %(session)s, %(metadata)s::jsonb, %(triggered_by)s,
+  %(chain_depth)s, %(traceparent)s, %(route)s,
   %(retry_of)s, %(tags)s::text[], %(priority)s::smallint,
   now() - %(priority)s::smallint * interval '10 minutes')
 RETURNING deadline_at

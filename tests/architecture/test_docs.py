@@ -10,7 +10,14 @@ from django.urls import Resolver404, resolve
 
 from apps.api.ops import PATHS
 from apps.governance.types import Action, ApprovalStatus, Outcome
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types import (
+    EventType,
+    FiringOutcome,
+    Missed,
+    Overlap,
+    RunStatus,
+    TriggerEvent,
+)
 from apps.tools.types import Effect, Risk
 from tests.architecture.source import ROOT, name_of
 
@@ -25,7 +32,10 @@ ADDRESS = re.compile(r"(?<![\w.])/(?:api/v1/[^\s`?\"']*|healthz|readyz|metrics|l
 PLACEHOLDERS = {"{id}": "run_01h455vb4pex5vsknk084sn02q", "*": "run_01h455vb4pex5vsknk084sn02q"}
 SHELL_ONLY = {"OCTAVO_KEY"}  # the reader's own variable in the examples
 
-NAMED = [Action, Outcome, EventType, RunStatus, Risk, Effect]
+NAMED = [
+    *(Action, Outcome, EventType, RunStatus, Risk, Effect),
+    *(Overlap, Missed, TriggerEvent, FiringOutcome),
+]
 
 
 def undocumented(names: type[StrEnum], text: str) -> list[str]:

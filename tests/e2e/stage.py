@@ -19,8 +19,8 @@ from apps.inference.services import discovery
 from apps.model_registry import services as models
 from apps.model_registry.types import ModelKind, Price, ProviderKind, Tier
 from apps.orchestration import selectors as orchestration
-from apps.orchestration.services import starting
-from apps.orchestration.types import RunStatus
+from apps.orchestration.services import hooks, reacting, scheduling, starting
+from apps.orchestration.types import EventSettings, RunStatus, TriggerEvent
 from apps.tools.services import servers
 from apps.tools.types import ServerSpec, Transport
 from octavo.kernel import ids
@@ -181,3 +181,22 @@ def ask_guide(scope: Scope, question: str) -> str:
     done = orchestration.get_run(scope=scope, run_id=run.id)
     assert done.status is RunStatus.SUCCEEDED, done.error
     return ids.encode(ids.Kind.RUN, run.id)
+
+
+def make_triggers(scope: Scope) -> str:
+    """One trigger of each kind; the public id of a schedule that has run."""
+    question = "What is new in the handbook?"
+    morning = scheduling.create_schedule(
+        scope=scope,
+        agent="guide",
+        input=question,
+        cron="0 9 * * 1-5",
+        timezone="Europe/Berlin",
+        name="morning report",
+    )
+    scheduling.create_schedule(scope=scope, agent="guide", input=question, every_seconds=86400)
+    hooks.create_hook(scope=scope, agent="refund-agent", input_path="/order", name="complaints")
+    written = EventSettings(on=TriggerEvent.ENTRY_WRITTEN, space="shop-rules", key="policies/*")
+    reacting.create_event_trigger(scope=scope, agent="guide", settings=written, name="new rules")
+    scheduling.run_now(scope=scope, schedule_id=morning.id)
+    return morning.public_id

@@ -11,7 +11,7 @@ from tests.e2e.looking import find_faults, looking
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
-def _pages(refund: str, answer: str) -> dict[str, str]:
+def _pages(refund: str, answer: str, schedule: str) -> dict[str, str]:
     return {
         "home": "/",
         "runs": "/runs",
@@ -19,6 +19,8 @@ def _pages(refund: str, answer: str) -> dict[str, str]:
         "run_step": f"/runs/{refund}?step=s3",
         "run_answer": f"/runs/{answer}",
         "ask": "/ask",
+        "triggers": "/triggers",
+        "trigger": f"/triggers/{schedule}",
         "approvals": "/approvals",
         "agents": "/agents",
         "agent": "/agents/refund-agent",
@@ -44,6 +46,7 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
     refund = acts.aside(lambda: acts.start_refund(stage.scope))
     question = "How do I add my own files to a space?"
     answer = acts.aside(lambda: acts.ask_guide(stage.scope, question))
+    schedule = acts.aside(lambda: acts.make_triggers(stage.scope))
     OUT.mkdir(parents=True, exist_ok=True)
     with looking(browser, theme="light", size="wide") as page:
         page.goto(stage.url + stage.login_path())
@@ -55,7 +58,7 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
         for size in ("wide", "narrow"):
             with looking(browser, theme=theme, size=size, state=state) as page:
                 page.goto(stage.url)  # the fonts are at hand from here on
-                for name, path in _pages(refund, answer).items():
+                for name, path in _pages(refund, answer, schedule).items():
                     faults += _look(page, stage.url + path, f"{name}_{theme}_{size}")
     assert faults == [], "\n".join(faults)
     if request.config.getoption("--update-pictures", default=False):

@@ -133,6 +133,11 @@ def _limit(code: str, bound: str) -> Fail:
     )
 
 
+def taint(state: LoopState) -> LoopState:
+    """What the run was given to work on came from outside."""
+    return replace(state, tainted=True)
+
+
 def apply_retrieval(state: LoopState, *, sources: Sequence[Source]) -> LoopState:
     """Sources were found; any of them that is not trusted taints the run."""
     found = (state.sources or ()) + tuple(sources)

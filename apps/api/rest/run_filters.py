@@ -37,6 +37,9 @@ class RunFilterSerializer(StrictSerializer):
     )
     session = serializers.CharField(max_length=200, required=False)
     started_by = serializers.CharField(max_length=300, required=False)
+    triggered_by = serializers.CharField(
+        max_length=64, required=False, help_text="Id of a schedule, hook or event trigger."
+    )
     parent = IdField(Kind.RUN, required=False)  # type: ignore[assignment]
     retry_of = IdField(Kind.RUN, required=False)
     roots = serializers.BooleanField(
@@ -95,6 +98,7 @@ def filter_of(checked: Mapping[str, Any]) -> RunFilter:
         error=checked.get("error", ""),
         session=checked.get("session", ""),
         started_by=checked.get("started_by", ""),
+        triggered_by=checked.get("triggered_by", ""),
         parent=checked.get("parent"),
         retry_of=checked.get("retry_of"),
         only_roots=checked.get("roots", False),

@@ -104,6 +104,10 @@ class RunSerializer(serializers.Serializer[RunView]):
     parent = IdField(Kind.RUN, allow_null=True)  # type: ignore[assignment]
     forked_from = ObjectField(default=None, allow_null=True, help_text="`{run, step}` of a fork.")
     started_by = serializers.CharField()
+    triggered_by = serializers.CharField(
+        allow_blank=True,
+        help_text="The schedule, hook or event trigger that started it; else empty.",
+    )
     session = serializers.CharField()
     metadata = ObjectField()
     tags = serializers.ListField(child=serializers.CharField())

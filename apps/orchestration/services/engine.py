@@ -21,6 +21,7 @@ from apps.observability import metrics
 from apps.orchestration import activation as activations
 from apps.orchestration import children, drafts, journal, leases, recovery
 from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
+from apps.orchestration.announcing import announce_end
 from apps.orchestration.leases import Lease
 from apps.orchestration.programs import CallTool, End, Task
 from apps.orchestration.records import Ended, Fenced, Head, Letter, RunFacts
@@ -296,6 +297,8 @@ def _finish(
         )
         if any(progress.child for progress in steps.values()):
             children.end_with(run.id)
+        if run.parent_id is None and not run.tool:
+            announce_end(run.id, is_tainted=activation.program.tainted)
         for step, progress in steps.items():
             if progress.intended:  # cut off, so it may have happened
                 effects.doubt_effect(run_id=run.id, step=step)

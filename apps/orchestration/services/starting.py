@@ -22,7 +22,7 @@ from apps.orchestration import journal, statements
 from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import STORED_PRIORITY, run_view
-from apps.orchestration.types import Priority, RunView
+from apps.orchestration.types import Cause, Priority, RunView
 from octavo.kernel import audit, ids, jobs, sql
 from octavo.kernel.errors import InvalidInput
 from octavo.kernel.scope import SYSTEM, Scope
@@ -46,11 +46,12 @@ def start_run(
     tags: Sequence[str] = (),
     priority: Priority = Priority.NORMAL,
     retry_of: UUID | None = None,
+    cause: Cause | None = None,
 ) -> RunView:
     """Queue a run of the agent's newest version, or of the one asked for, and pin it to that.
 
-    `retry_of` is the run that it does again. Raises `NotFound` (agent, version), `InvalidInput`
-    with paths, and `Forbidden`.
+    `retry_of` is the run that it does again, `cause` the trigger that starts it where nobody asked.
+    Raises `NotFound` (agent, version), `InvalidInput` with paths, and `Forbidden`.
     """
     _check(input, budget_usd, metadata or {}, tags)
     found = agents.get_agent_unchecked(scope=scope, name=agent, version=version)
@@ -68,7 +69,7 @@ def start_run(
         traceparent=traceparent,
         sorting=_Sorting(tags=tuple(dict.fromkeys(tags)), priority=priority, retry_of=retry_of),
     )
-    _write(scope, found, row, input, budget_usd)
+    _write(scope, found, row, input, budget_usd, cause=cause)
     return run_view(Run.objects.get(id=run_id))
 
 
@@ -82,6 +83,11 @@ class _Sorting:
 
 
 _UNSORTED = _Sorting()
+
+
+def check_input(input: str | dict[str, Any]) -> None:
+    """Raises `InvalidInput` for what no run can begin with."""
+    _check(input, None, {})
 
 
 def _check(
@@ -136,7 +142,7 @@ def plan_child(
 
     Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent's agent may not delegate.
     """
-    _check(input, None, {})
+    check_input(input)
     found = agents.get_agent_unchecked(scope=scope, name=agent)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     decisions.check(scope=scope, action=Action.AGENT_DELEGATE, resource=resource, step=step)
@@ -188,6 +194,8 @@ def _write(
     row: Mapping[str, Any],
     input: str | dict[str, Any],
     budget_usd: Decimal | None,
+    *,
+    cause: Cause | None = None,
 ) -> None:
     run_id: UUID = row["id"]
     deadline = agent.definition.limits.deadline_seconds
@@ -206,12 +214,15 @@ def _write(
         starter_id=scope.principal.id,
         starter_kind=scope.principal.kind.value,
         key_id=scope.key_id,
+        triggered_by=cause.trigger if cause else "",
+        chain_depth=cause.depth if cause else 0,
     )
     first = {
         "agent": agent.name,
         "version": agent.version,
         "strategy": row["strategy"],
         "input": input,
+        **_of_cause(cause),
     }
     sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]
@@ -226,6 +237,14 @@ def _write(
         target=ids.encode(ids.Kind.RUN, run_id),
         payload={"agent": agent.name, "version": agent.version},
     )
+
+
+def _of_cause(cause: Cause | None) -> dict[str, Any]:
+    """What the first event says of it."""
+    if cause is None:
+        return {}
+    named = {"triggered_by": {"trigger": cause.trigger, "firing": cause.firing}}
+    return {**named, "tainted": True} if cause.tainted else named
 
 
 def _limit(scope: Scope, run_id: UUID, budget_usd: Decimal) -> None:

@@ -42,6 +42,10 @@ class Kind(StrEnum):
     MODEL = "mdl"
     ROUTE = "rte"
     USAGE = "use"
+    SCHEDULE = "sch"
+    HOOK = "hook"
+    TRIGGER = "trg"
+    FIRING = "fir"
 
 
 def new() -> UUID:

@@ -1,4 +1,6 @@
-"""The outbox (work promised in a transaction) and idempotency keys (answers already given)."""
+"""The outbox (work promised in a transaction), kept events (told once, never lost) and idempotency
+keys (answers already given).
+"""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -15,6 +17,18 @@ class Outbox(models.Model):
     class Meta:
         db_table = "outbox"
         indexes = [models.Index(fields=["available_at", "id"], name="outbox_due")]
+
+
+class KeptEvent(models.Model):
+    """An event that waits for its one subscriber, who deletes it with what it makes of it."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.TextField()
+    args = models.JSONField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "kept_event"
 
 
 class IdempotencyKey(models.Model):

@@ -137,6 +137,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["apps.api.rest.schema.add_event_stream"],
     "TAGS": [
         {"name": "runs", "description": "Durable runs of agents."},
+        {"name": "triggers", "description": "What starts runs: schedules, hooks and events."},
         {"name": "agents", "description": "Versioned agent definitions."},
         {"name": "context", "description": "Spaces, entries, ingestion and search."},
         {"name": "tools", "description": "What agents may be granted."},
@@ -166,6 +167,10 @@ BUILTIN_MODEL = env.text("OCTAVO_BUILTIN_MODEL")
 MODEL_CALL_SECONDS = env.integer("OCTAVO_MODEL_CALL_SECONDS", 600, least=1)
 WORKER_THREADS = env.integer("OCTAVO_WORKER_THREADS", 64)
 MCP_WAIT_SECONDS = env.integer("OCTAVO_MCP_WAIT_SECONDS", 45)
+TRIGGER_RUNS_PER_MINUTE = env.integer("OCTAVO_TRIGGER_RUNS_PER_MINUTE", 60, least=1)
+TRIGGER_HISTORY_DAYS = env.integer("OCTAVO_TRIGGER_HISTORY_DAYS", 30, least=1, most=3650)
+HOOK_TOLERANCE_SECONDS = env.integer("OCTAVO_HOOK_TOLERANCE_SECONDS", 300, least=1, most=86400)
+HOOK_MAX_BODY_BYTES = env.integer("OCTAVO_HOOK_MAX_BODY_BYTES", 900_000, least=1)
 LEASE_SECONDS = env.integer("OCTAVO_LEASE_SECONDS", 15)
 
 LOGGING = logging_config(

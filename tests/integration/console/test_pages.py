@@ -14,6 +14,7 @@ PAGES = (
     "/",
     "/runs",
     "/ask",
+    "/triggers",
     "/approvals",
     "/costs",
     "/agents",

@@ -24,6 +24,7 @@ MEMBER = (
         Action.RUN_CONTROL,
         Action.AGENT_MANAGE,
         Action.SPACE_MANAGE,
+        Action.TRIGGER_MANAGE,
         Action.APPROVAL_DECIDE,
     }
 )
