@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -121,6 +121,13 @@ def _start(run: RunFacts) -> LoopState:
     if run.agent_version_id is None:
         return single_call.start(run.tool, run.input)
     definition = agents.get_definition(version_id=run.agent_version_id)
+    return start_agent(run, definition)
+
+
+def start_agent(run: RunFacts, definition: Definition) -> LoopState:
+    """The state of an agent's run that has done nothing yet; needs no database."""
+    if run.route:
+        definition = replace(definition, route=run.route)
     is_quote = run.strategy == Strategy.QUOTE
     strategy: ResolvedStrategy = Strategy.QUOTE if is_quote else Strategy.TOOLS
     return loop.start(definition, strategy=strategy, input=as_text(run.input))

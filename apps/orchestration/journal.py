@@ -61,6 +61,7 @@ _CLAIMED = (
     *("agent_id", "agent_name", "agent_version_id", "tool"),
     *("started_by", "starter_id", "starter_kind", "key_id", "key_scopes", "is_autonomous"),
     *("strategy", "input", "fence", "root_id", "parent_id", "parent_key", "depth"),
+    *("forked_from", "route", "is_dry_run"),
     *("next_seq", "read_seq", "mail_seq", "cancel_requested", "deadline_at", "now"),
 )
 
@@ -225,7 +226,12 @@ def heartbeat(held: Sequence[tuple[UUID, int]]) -> dict[UUID, bool]:
 
 def read_events(run_id: UUID, *, after: int = 0, limit: int = _PAGE) -> list[Record]:
     rows = sql.run(statements.READ_EVENTS, id=run_id, after=after, limit=limit)
-    return [_record(*row) for row in rows]
+    return [as_record(row) for row in rows]
+
+
+def as_record(row: Sequence[Any]) -> Record:
+    """One row of READ_EVENTS."""
+    return _record(*row)
 
 
 def _record(seq: int, kind: str, step: str, attempt: int, *rest: Any) -> Record:

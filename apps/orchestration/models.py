@@ -18,6 +18,10 @@ class Run(models.Model):
 
     `next_seq` is the journal's head, `mail_seq` the inbox's, `read_seq` how far the inbox was read.
     `key_id` is the API key that started it: its budgets bind the run, and `key_scopes` a tool call.
+    A fork of `forked_from` begins with copies of its events, up to `forked_at_seq` of its own
+    journal; `route` replaces its agent's. `heard_at` is set where a loop outside reports the run:
+    no worker claims it, and it has no lease.
+
     `crashes` counts lost leases since the last append. `lease_until` must stay without an index:
     that keeps appends heap-only.
     """
@@ -44,6 +48,10 @@ class Run(models.Model):
     depth = models.SmallIntegerField(default=0, db_default=0)
     forked_from = models.UUIDField(null=True)
     forked_at_seq = models.IntegerField(null=True)
+    forked_at_step = models.TextField(default="", db_default="")
+    route = models.TextField(default="", db_default="")
+    is_dry_run = models.BooleanField(default=False, db_default=False)
+    heard_at = models.DateTimeField(null=True)
     status = models.TextField()
     fence = models.BigIntegerField(db_default=0)
     owner = models.TextField(null=True)  # noqa: DJ001  nobody holds it
@@ -98,6 +106,11 @@ class Run(models.Model):
                 fields=["parent_id"],
                 name="run_of_parent",
                 condition=models.Q(parent_id__isnull=False),
+            ),
+            models.Index(
+                fields=["heard_at"],
+                name="run_outside",
+                condition=models.Q(status="running", heard_at__isnull=False),
             ),
             models.Index(
                 fields=["root_id"],

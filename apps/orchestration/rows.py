@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db.models import Q
 
 from apps.orchestration.models import Run
-from apps.orchestration.types import RunStatus, RunView, WaitingOn
+from apps.orchestration.types import ForkPoint, RunStatus, RunView, WaitingOn
 from octavo.kernel import ids
 
 PAUSE = "pause"
@@ -58,7 +58,18 @@ def run_view(row: Run) -> RunView:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        forked_from=_fork_point(row),
+        route=row.route,
+        is_dry_run=row.is_dry_run,
+        is_external=row.heard_at is not None,
+        cancel_requested=row.cancel_requested,
     )
+
+
+def _fork_point(row: Run) -> ForkPoint | None:
+    if row.forked_from is None:
+        return None
+    return ForkPoint(run=row.forked_from, step=row.forked_at_step)
 
 
 def _status(row: Run) -> RunStatus:

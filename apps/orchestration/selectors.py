@@ -180,6 +180,7 @@ def _views(run: Run, records: Iterable[Record]) -> list[EventView]:
             started_at=record.started_at,
             at=record.at,
             data=_public(drafts.fill(record.type, record.data, contents)),
+            inherited=1 < record.seq <= (run.forked_at_seq or 0),
         )
         for record in records
     ]

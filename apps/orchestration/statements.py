@@ -10,7 +10,12 @@ Invariants, kept by these statements and by nothing else:
 4. A run parks only if its inbox holds no mail it has not read (compare-and-set on `mail_seq`), and
    mail wakes a run in the statement that delivers it. Both lock the run's row, so no mail is lost
    between them. `woken` is set from the row being updated: a sub-select would read the snapshot.
-5. Times that two processes compare are the database's `now()`.
+5. A fork's copies are written in the transaction that creates it, before anybody can claim it:
+   whole steps only, in their order, numbered without gaps from 2. Blobs are named by their
+   content, so they are shared and not copied.
+6. A run that a loop outside reports (`heard_at`) is running without a lease: nobody claims it, and
+   HEAR locks its row before anything is appended.
+7. Times that two processes compare are the database's `now()`.
 
 Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
 """
@@ -52,6 +57,62 @@ INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
 VALUES (%(id)s, 1, 'run_started', '', 1, 0, now(), %(data)s::jsonb)
 """
 
+# Only events of steps that had their result by then: what was under way stays with the parent.
+COPY_EVENTS = """
+WITH kept AS (
+  SELECT event.*, 1 + row_number() OVER (ORDER BY event.seq) AS place
+  FROM event
+  WHERE event.run_id = %(parent)s AND event.seq <= %(seq)s AND event.step IN (
+    SELECT step FROM event
+    WHERE run_id = %(parent)s AND seq <= %(seq)s AND type = ANY(%(results)s))
+), stored AS (
+  INSERT INTO run_blob (organisation_id, sha256, body)
+  SELECT %(organisation_id)s, content.sha256, content.body
+  FROM unnest(%(hashes)s::bytea[], %(bodies)s::bytea[]) AS content(sha256, body)
+  ON CONFLICT DO NOTHING
+), copied AS (
+  INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, at, data,
+    input_tokens, output_tokens, cost_usd)
+  SELECT %(id)s, kept.place, kept.type, kept.step, kept.attempt, 0, kept.started_at, kept.at,
+    coalesce(edit.data, kept.data), kept.input_tokens, kept.output_tokens, kept.cost_usd
+  FROM kept LEFT JOIN unnest(%(edited)s::int[], %(edits)s::jsonb[]) AS edit(seq, data)
+    ON edit.seq = kept.seq
+)
+UPDATE run SET
+  next_seq = 2 + (SELECT count(*) FROM kept), forked_at_seq = 1 + (SELECT count(*) FROM kept),
+  forked_from = %(parent)s, forked_at_step = %(step)s, route = %(route)s,
+  is_dry_run = %(is_dry_run)s
+WHERE id = %(id)s AND fence = 0 AND next_seq = 2
+RETURNING next_seq
+"""
+
+FIND_RESULTS = """
+SELECT seq, type, step, attempt, started_at, at, data, input_tokens, output_tokens, cost_usd
+FROM event WHERE run_id = %(id)s AND type = ANY(%(results)s) ORDER BY seq
+"""
+
+# A loop outside takes its own run in hand from the start: no lease, no worker, no hint.
+OPEN_OUTSIDE = """
+UPDATE run SET status = 'running', started_at = now(), heard_at = now()
+WHERE id = %(id)s AND status = 'ready' AND fence = 0 AND next_seq = 2
+"""
+
+HEAR = """
+UPDATE run SET heard_at = now()
+WHERE id = %(id)s AND status = 'running' AND heard_at IS NOT NULL
+RETURNING fence, next_seq, read_seq, mail_seq, cancel_requested, now()
+"""
+
+TAKE_SILENT = """
+SELECT id, fence, next_seq, read_seq, mail_seq, cancel_requested, now(),
+  coalesce(deadline_at <= now(), false)
+FROM run
+WHERE status = 'running' AND heard_at IS NOT NULL AND (
+  heard_at < now() - make_interval(secs => %(idle)s) OR deadline_at <= now()
+  OR cancel_requested AND heard_at < now() - make_interval(secs => %(grace)s))
+ORDER BY heard_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+
 CLAIM = """
 UPDATE run SET
   status = 'running', fence = fence + 1, owner = %(owner)s, hints = 0, waiting_on = NULL,
@@ -63,8 +124,8 @@ WHERE id = %(id)s AND (
   OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
   started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, strategy, input, fence,
-  root_id, parent_id, parent_key, depth, next_seq, read_seq, mail_seq, cancel_requested,
-  deadline_at, now()
+  root_id, parent_id, parent_key, depth, forked_from, route, is_dry_run, next_seq, read_seq,
+  mail_seq, cancel_requested, deadline_at, now()
 """
 
 # The blobs' rows are in the same statement: an event never names content that is not there.
@@ -72,7 +133,7 @@ APPEND = """
 WITH moved AS (
   UPDATE run SET
     next_seq = next_seq + 1, crashes = 0,
-    lease_until = now() + make_interval(secs => %(lease)s),
+    lease_until = CASE WHEN heard_at IS NULL THEN now() + make_interval(secs => %(lease)s) END,
     read_seq = greatest(read_seq, %(read_seq)s),
     steps = steps + %(steps)s,
     input_tokens = input_tokens + %(input_tokens)s,

@@ -36,7 +36,8 @@ class EventType(StrEnum):
 
     `EventView.data` by type (keys that may be missing are marked `?`):
 
-    - run_started: agent, version, strategy, input; tool of a run that is one tool call
+    - run_started: agent, version, strategy, input; tool of a run that is one tool call; of a fork
+      forked_from {run, step}, edited [steps], route?, dry_run?; external?
     - context_retrieved: query, quote (bool), spaces, as_of?,
       sources [{text, score, citation, trust}]
     - model_answered: route, model, provider, finish_reason, message {role, content, tool_calls},
@@ -51,7 +52,7 @@ class EventType(StrEnum):
     - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
     - input_requested: question, choices?; input_received: content, by; timer_started: until
     - child_started: run, agent; child_finished: run, status, output, error, tainted
-    - run_paused, run_resumed: by
+    - run_paused, run_resumed: by; note: text (what a loop outside wants to be known)
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
     """
 
@@ -74,6 +75,7 @@ class EventType(StrEnum):
     RUN_PAUSED = "run_paused"
     RUN_RESUMED = "run_resumed"
     MAIL_RECEIVED = "mail_received"
+    NOTE = "note"
     RUN_SUCCEEDED = "run_succeeded"
     RUN_FAILED = "run_failed"
     RUN_CANCELLED = "run_cancelled"
@@ -91,9 +93,31 @@ class WaitingOn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForkPoint:
+    """The run that a fork began with, and the last of its steps that it took over."""
+
+    run: UUID
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What a step of a fork shall have come out as, in place of what it did.
+
+    `output` is the text of a model's or a tool's answer; or, for a model, `{"content"?,
+    "tool_calls"?: [{"name", "arguments"}]}`, and for a tool `{"content", "structured"?,
+    "is_error"?}`.
+    """
+
+    step: str
+    output: str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`.
 
+    `route` is "" where it is the definition's. `is_external`: a loop outside reports the run.
     `agent` and `version` are None for a run that is one call of `tool`, which else is "".
     """
 
@@ -118,6 +142,11 @@ class RunView:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    forked_from: ForkPoint | None = None
+    route: str = ""
+    is_dry_run: bool = False
+    is_external: bool = False
+    cancel_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +189,8 @@ class RunTotals:
 class EventView:
     """One journal event. `step` is its step key, `data` is shaped by its type.
 
-    `started_at` is when the step began, `at` when its result was committed.
+    `started_at` is when the step began, `at` when its result was committed. `inherited`: the run is
+    a fork, and the event is its parent's.
     """
 
     seq: int
@@ -170,6 +200,7 @@ class EventView:
     started_at: datetime
     at: datetime
     data: Mapping[str, Any]
+    inherited: bool = False
 
 
 EVENTS_CHANNEL = "octavo:run:{run_id}"

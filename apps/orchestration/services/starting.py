@@ -45,7 +45,7 @@ def start_run(
 
     Raises `NotFound` (agent, version), `InvalidInput` with paths, and `Forbidden`.
     """
-    _check(input, budget_usd, metadata or {})
+    check_request(input, budget_usd, metadata or {})
     found = agents.get_agent_unchecked(scope=scope, name=agent, version=version)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     run_id = ids.new()
@@ -60,13 +60,14 @@ def start_run(
         metadata=metadata,
         traceparent=traceparent,
     )
-    _write(scope, found, row, input, budget_usd)
+    write_run(scope, found, row, input, budget_usd)
     return run_view(Run.objects.get(id=run_id))
 
 
-def _check(
+def check_request(
     input: str | dict[str, Any], budget_usd: Decimal | None, metadata: Mapping[str, Any]
 ) -> None:
+    """Raises `InvalidInput` with paths."""
     errors = []
     blank = not input.strip() if isinstance(input, str) else not input
     if blank:
@@ -102,7 +103,7 @@ def plan_child(
 
     Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent's agent may not delegate.
     """
-    _check(input, None, {})
+    check_request(input, None, {})
     found = agents.get_agent_unchecked(scope=scope, name=agent)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     decisions.check(scope=scope, action=Action.AGENT_DELEGATE, resource=resource, step=step)
@@ -113,7 +114,7 @@ def plan_child(
         "depth": parent.depth + 1,
     }
     row = _row(scope, found, input, family=family)
-    write = partial(_write, scope, found, row, input, None)
+    write = partial(write_run, scope, found, row, input, None)
     return PlannedChild(id=row["id"], agent=found, write=write)
 
 
@@ -143,13 +144,20 @@ def _row(
 
 
 @transaction.atomic
-def _write(
+def write_run(
     scope: Scope,
     agent: AgentView,
     row: Mapping[str, Any],
     input: str | dict[str, Any],
     budget_usd: Decimal | None,
+    *,
+    noted: Mapping[str, Any] | None = None,
 ) -> None:
+    """The run, its first event, its job and its audit entry; event and audit hold what is `noted`.
+
+    The caller has asked the policies.
+    """
+    noted = noted or {}
     run_id: UUID = row["id"]
     deadline = agent.definition.limits.deadline_seconds
     inserted = sql.run(
@@ -173,6 +181,7 @@ def _write(
         "version": agent.version,
         "strategy": row["strategy"],
         "input": input,
+        **noted,
     }
     sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]
@@ -185,7 +194,7 @@ def _write(
         scope=scope,
         action=Action.RUN_START,
         target=ids.encode(ids.Kind.RUN, run_id),
-        payload={"agent": agent.name, "version": agent.version},
+        payload={"agent": agent.name, "version": agent.version, **noted},
     )
 
 

@@ -11,7 +11,7 @@ from apps.agents.types import CallTools
 from apps.governance.types import Outcome
 from apps.inference.types import ToolCall
 from apps.orchestration.activation import Activation
-from apps.orchestration.steps import approving, doubting
+from apps.orchestration.steps import approving, doubting, rehearsing
 from apps.orchestration.steps.answering import Made, Permitted, record_answer, refusal
 from apps.orchestration.steps.deciding import decide
 from apps.orchestration.steps.executing import execute
@@ -35,6 +35,10 @@ def call_tools(activation: Activation, decision: CallTools) -> None:
     arguments = schemas.validate_arguments(tool=tool, arguments=call.arguments)
     if isinstance(arguments, BadArguments):
         _refuse(activation, step, call, _do_not_fit(call.name, arguments.lines))
+        return
+    if activation.run.is_dry_run:
+        made = Made(step=step, call=call, arguments=arguments)
+        record_answer(activation, made, rehearsing.find_answer(activation.run, made))
         return
     permitted = _permit(activation, step, call, tool, arguments)
     if isinstance(permitted, ToolResult):
