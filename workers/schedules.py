@@ -38,6 +38,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="reminders", perform=upkeep.remind, every_seconds=3),
         Duty(name="approvals", perform=approvals.expire_due, every_seconds=10),
         Duty(name="orphans", perform=upkeep.cancel_orphans, every_seconds=15),
+        Duty(name="silent runs", perform=upkeep.end_silent, every_seconds=15),
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),

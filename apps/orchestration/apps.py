@@ -18,7 +18,7 @@ class OrchestrationConfig(AppConfig):
         for tool in builtin_tools.TOOLS:
             register_builtin(tool)
         events.subscribe("approval.decided", job="orchestration.approval_decided")
-        grants.register_pins(selectors.find_pinned_version)
+        grants.register_pins(selectors.find_pinned_version, routes=selectors.find_pinned_route)
         metrics.register_gauge(
             name="runs_ready",
             description="Runs that no worker has taken yet.",

@@ -146,6 +146,7 @@ def finish(
     status: RunStatus,
     output: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
+    noted: Mapping[str, Any] | None = None,
 ) -> Ended:
     """End the run and journal its end, at once. Raises `Fenced` when the lease is lost."""
     event = _FINAL_EVENT[status]
@@ -158,7 +159,9 @@ def finish(
         type=event.value,
         output=as_json(output),
         error=as_json(error),
-        data=as_json({"output": output} if output is not None else error or {}),
+        data=as_json(
+            {**({"output": output} if output is not None else error or {}), **(noted or {})}
+        ),
     )
     if not rows:
         raise Fenced

@@ -14,11 +14,18 @@ from apps.governance import selectors as governance
 from apps.governance.services import decisions
 from apps.governance.types import Action, ResourceKind
 from apps.observability.types import Span
-from apps.orchestration import drafts, journal, tracing
+from apps.orchestration import comparing, drafts, explaining, journal, tracing
 from apps.orchestration.models import Run
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
-from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView
+from apps.orchestration.types import (
+    EventView,
+    Explained,
+    RunDiff,
+    RunStatus,
+    RunTotals,
+    RunView,
+)
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -138,17 +145,47 @@ def get_trace(*, scope: Scope, trace_id: str) -> tuple[RunView, tuple[Span, ...]
     return view, tracing.project(view, events, recorded)
 
 
+def compare_runs(*, scope: Scope, a: UUID, b: UUID) -> RunDiff:
+    """The two runs step by step. Raises `NotFound` unless the caller may read both."""
+    rows = [_readable(scope, run_id) for run_id in (a, b)]
+    one, other = (_journal_of(row) for row in rows)
+    upto_a, upto_b = (row.forked_at_seq or 0 for row in rows)
+    return comparing.compare(one, other, inherited=(upto_a, upto_b))
+
+
+def _journal_of(row: Run) -> comparing.Journal:
+    records = journal.read_events(row.id)
+    names = {name for r in records for name in drafts.blob_names(r.type, r.data)}
+    names |= comparing.prompt_names(records)
+    return run_view(row), records, journal.read_blobs(row.organisation_id, sorted(names))
+
+
+def explain_run(*, scope: Scope, run_id: UUID) -> list[Explained]:
+    """Each tool call and the answer, with what spoke for it. Raises `NotFound`."""
+    row = _readable(scope, run_id)
+    events = _views(row, journal.read_events(row.id))
+    return explaining.explain(run_view(row), events, governance.list_decisions(run_id=row.id))
+
+
 @lru_cache(maxsize=4096)
-def _version_of(run_id: UUID) -> UUID | None:
-    return Run.objects.values_list("agent_version_id", flat=True).get(id=run_id)
+def _pins_of(run_id: UUID) -> tuple[UUID | None, str]:
+    return Run.objects.values_list("agent_version_id", "route").get(id=run_id)
 
 
 def find_pinned_version(run_id: UUID) -> UUID | None:
     """The agent version that the run is pinned to, if it is an agent's; it never changes."""
     try:
-        return _version_of(run_id)
+        return _pins_of(run_id)[0]
     except Run.DoesNotExist:
         return None
+
+
+def find_pinned_route(run_id: UUID) -> str:
+    """The route that a fork was given in place of its agent's, or ""; it never changes."""
+    try:
+        return _pins_of(run_id)[1]
+    except Run.DoesNotExist:
+        return ""
 
 
 def _readable(scope: Scope, run_id: UUID) -> Run:

@@ -70,6 +70,8 @@ def fork_run(
     resource = Resource(kind=ResourceKind.AGENT, id=agent.id, name=agent.name)
     asking = replace(scope, run_id=fork_id)
     decisions.check(scope=asking, action=Action.RUN_START, resource=resource)
+    if route:
+        _check_route(asking, route)
     row = _row(scope, parent, agent, given, fork_id=fork_id, route=route)
     origin = {"run": ids.encode(ids.Kind.RUN, parent.id), "step": at_step}
     noted: dict[str, Any] = {"forked_from": origin, "edited": [edit.step for edit in edits]}
@@ -151,6 +153,13 @@ def _row(
         "parent_key": "",
         "depth": 0,
     }
+
+
+def _check_route(scope: Scope, name: str) -> None:
+    """Nobody gives a fork a route that they may not use themselves. Raises `NotFound`."""
+    route = model_registry.get_route(scope=scope, name=name)
+    resource = Resource(kind=ResourceKind.ROUTE, id=route.id, name=route.name)
+    decisions.check(scope=scope, action=Action.MODEL_CALL, resource=resource)
 
 
 def _copy(parent: Run, point: _Point, fork_id: UUID, *, route: str, dry_run: bool) -> None:

@@ -152,10 +152,11 @@ def write_run(
     budget_usd: Decimal | None,
     *,
     noted: Mapping[str, Any] | None = None,
+    is_queued: bool = True,
 ) -> None:
     """The run, its first event, its job and its audit entry; event and audit hold what is `noted`.
 
-    The caller has asked the policies.
+    The caller has asked the policies. Without `is_queued` no worker is told of it.
     """
     noted = noted or {}
     run_id: UUID = row["id"]
@@ -185,9 +186,10 @@ def write_run(
     }
     sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]
-    if deadline_at is not None:
+    if is_queued and deadline_at is not None:
         sql.run(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
-    jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    if is_queued:
+        jobs.enqueue("orchestration.advance", run_id=str(run_id))
     if budget_usd is not None:
         _limit(scope, run_id, budget_usd)
     audit.record(

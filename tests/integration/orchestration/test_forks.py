@@ -1,7 +1,6 @@
 """Forks: what a run has done is taken over and not done again, what comes after is its own."""
 
 import json
-import time
 from typing import Any
 from uuid import UUID
 
@@ -203,22 +202,3 @@ def test_what_cannot_be_forked_is_refused_with_the_reason(bench: Bench) -> None:
     call = direct.call_tool(scope=bench.scope, tool="box_look", arguments={"n": 1})
     with pytest.raises(Conflict, match="one call of box_look"):
         _fork(bench, call.run, "call.0")
-
-
-def test_three_hundred_events_are_copied_in_one_statement(bench: Bench) -> None:
-    runs.save(bench.scope)
-    parent = _ran(bench, calls=[["box_look", {"n": 1}]])
-    bench.rows(
-        "INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data) "
-        "SELECT run_id, 100 + n, type, 'tools.x.' || n, 1, fence, started_at, "
-        "data || jsonb_build_object('pad', repeat(md5(n::text), 62)) "
-        "FROM event, generate_series(1, 300) AS n WHERE run_id = %s AND step = 'tools.1.0' "
-        "RETURNING seq",
-        parent.id,
-    )
-    began = time.perf_counter()
-    fork = _fork(bench, parent, "tools.x.300")
-    took = time.perf_counter() - began
-    assert bench.rows("SELECT count(*) FROM event WHERE run_id = %s", fork.id)[0][0] > 300
-    assert took < 5
-    print(f"fork of 300 events: {took * 1000:.0f} ms")
