@@ -57,6 +57,10 @@ class RunLine:
     tokens: str
     cost: str
     parent: str
+    forked_from: str = ""
+    forked_at: str = ""
+    is_dry_run: bool = False
+    is_external: bool = False
 
 
 def run_line(run: RunView) -> RunLine:
@@ -81,6 +85,10 @@ def run_line(run: RunView) -> RunLine:
         tokens=f"{run.input_tokens + run.output_tokens:,}",
         cost=formatting.money(run.cost_usd),
         parent=ids.encode(ids.Kind.RUN, run.parent) if run.parent else "",
+        forked_from=ids.encode(ids.Kind.RUN, run.forked_from.run) if run.forked_from else "",
+        forked_at=run.forked_from.step if run.forked_from else "",
+        is_dry_run=run.is_dry_run,
+        is_external=run.is_external,
     )
 
 

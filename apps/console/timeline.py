@@ -39,6 +39,7 @@ class Row:
     depth: int = 1
     is_wait: bool = False
     is_error: bool = False
+    inherited: bool = False
     left: str = "0"
     width: str = "0"
     took: str = ""
@@ -194,7 +195,11 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
     if run.status is RunStatus.RUNNING and not opened:
         _add(rows, _working(events))
     ends_at = run.finished_at
-    return {a: replace(r, ended_at=r.ended_at or ends_at) for a, r in rows.items()}
+    taken = {f"s{event.seq}" for event in events if event.inherited}
+    return {
+        anchor: replace(row, ended_at=row.ended_at or ends_at, inherited=anchor in taken)
+        for anchor, row in rows.items()
+    }
 
 
 def _add(rows: dict[str, Row], row: Row) -> str:
