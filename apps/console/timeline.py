@@ -181,6 +181,8 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
                 rows[anchor] = replace(_failed(event), anchor=anchor)
             case EventType.TOOL_FAILED:
                 _add(rows, _failed(event))
+            case EventType.NOTE:
+                _add(rows, _told(event))
             case EventType.RUN_PAUSED:
                 opened["paused?"] = _add(rows, _paused(event))
             case EventType.RUN_RESUMED:
@@ -314,6 +316,12 @@ def _wait(event: EventView, name: str, note: str) -> Row:
         ended_at=None,
         is_wait=True,
     )
+
+
+def _told(event: EventView) -> Row:
+    """What a loop outside said of its work."""
+    row = _wait(event, "note", str(event.data["text"])[:120])
+    return replace(row, kind=SpanKind.AGENT, ended_at=event.at, is_wait=False)
 
 
 def _paused(event: EventView) -> Row:
