@@ -8,21 +8,12 @@ from typing import Any
 
 import orjson
 
-from apps.agents.services import loop
-from apps.agents.types import (
-    CallModel,
-    CallTools,
-    Definition,
-    Fail,
-    Finish,
-    LoopDecision,
-    LoopState,
-    Retrieve,
-)
-from apps.inference.types import ToolCall
-from apps.orchestration import activation, drafts, fold, single_call
+from apps.agents.types import CallModel, Definition, Fail, Finish, Retrieve
+from apps.orchestration import activation, drafts, fold
 from apps.orchestration.fold import Folded
+from apps.orchestration.programs import CallTool, End, Program, Task
 from apps.orchestration.records import Blobs, Record, RunFacts
+from apps.orchestration.single_call import SingleCall
 from apps.orchestration.types import Difference, EventType, Replayed
 
 _NOT_DECIDED = {"deadline"}
@@ -42,11 +33,11 @@ def check(
     The first `inherited` events are a fork's copies: taken as they are, because they answer what
     its parent asked.
     """
-    state = Folded(loop=start(run, definition))
+    state = Folded(program=program_of(run, definition))
     for record in records:
         data = drafts.fill(record.type, record.data, contents)
         if record.seq > inherited:
-            found = _compare(run, state, record, data)
+            found = _compare(state, record, data)
             if found is not None:
                 expected, recorded = found
                 difference = Difference(
@@ -57,10 +48,10 @@ def check(
     return Replayed(equal=True, first_difference=None, events=len(records))
 
 
-def start(run: RunFacts, definition: Definition | None) -> LoopState:
+def program_of(run: RunFacts, definition: Definition | None) -> Program:
     if definition is None:
-        return single_call.start(run.tool, run.input)
-    return activation.start_agent(run, definition)
+        return SingleCall(run.tool, run.input)
+    return activation.agent_program(run, definition)
 
 
 def folded(
@@ -70,7 +61,7 @@ def folded(
     contents: Mapping[str, Any],
 ) -> Folded:
     """The state after these records."""
-    state = Folded(loop=start(run, definition))
+    state = Folded(program=program_of(run, definition))
     for record in records:
         fold.apply(state, record, drafts.fill(record.type, record.data, contents))
     return state
@@ -80,25 +71,17 @@ _Found = tuple[Mapping[str, Any], Mapping[str, Any]]
 """What the code asks, and what the journal says, where the two are not the same."""
 
 
-def _compare(
-    run: RunFacts, state: Folded, record: Record, data: Mapping[str, Any]
-) -> _Found | None:
+def _compare(state: Folded, record: Record, data: Mapping[str, Any]) -> _Found | None:
     recorded = _recorded(state, record, data)
     if recorded is None:
         return None
-    asked = [_asked(one, state) for one in decisions(run, state)]
-    choices = [choice for group in asked for choice in group]
+    decided = state.program.decide()
+    tasks = decided if isinstance(decided, tuple) else (decided,)
+    choices = [choice for task in tasks for choice in _asked(task, state)]
     if any(_fits(choice, recorded) for choice in choices):
         return None
     same_step = [choice for choice in choices if choice.get("step") == record.step]
     return (same_step or choices or [{}])[0], recorded
-
-
-def decisions(run: RunFacts, state: Folded) -> tuple[LoopDecision, ...]:
-    """What the code asks for in this state."""
-    if run.tool:
-        return (single_call.decide(state.loop, state.answered),)
-    return (loop.decide(state.loop),)
 
 
 def _fits(expected: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
@@ -106,45 +89,34 @@ def _fits(expected: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
     return all(name in expected and expected[name] == said for name, said in recorded.items())
 
 
-def _asked(decision: LoopDecision, state: Folded) -> list[Mapping[str, Any]]:
-    match decision:
+def _asked(decided: Task | End, state: Folded) -> list[Mapping[str, Any]]:
+    match decided:
         case Retrieve():
-            query = decision.query.replace("\x00", " ")
-            return [
-                {
-                    "step": decision.step,
-                    "kind": "retrieve",
-                    "query": query[: drafts.LONGEST_QUERY],
-                    "quote": decision.quote,
-                }
-            ]
+            query = decided.query.replace("\x00", " ")[: drafts.LONGEST_QUERY]
+            asked = {"query": query, "quote": decided.quote}
+            return [{"step": decided.step, "kind": "retrieve", **asked}]
         case CallModel():
             blobs = Blobs()
-            prompt = [blobs.put(drafts.message_json(message)) for message in decision.messages]
-            return [{"step": decision.step, "kind": "model", "prompt": prompt}]
-        case CallTools():
-            return [
-                choice
-                for index, call in enumerate(decision.calls)
-                for choice in _call(f"{decision.step}.{decision.first + index}", call, state)
-            ]
+            prompt = [blobs.put(drafts.message_json(message)) for message in decided.messages]
+            return [{"step": decided.step, "kind": "model", "prompt": prompt}]
+        case CallTool():
+            return _call(decided, state)
         case Finish():
-            output: dict[str, Any] = {"text": decision.text, "citations": list(decision.citations)}
-            if decision.data is not None:
-                output["data"] = decision.data
+            output: dict[str, Any] = {"text": decided.text, "citations": list(decided.citations)}
+            if decided.data is not None:
+                output["data"] = decided.data
             return [{"kind": "finish", "output": _plain(output)}]
         case Fail():
-            return [{"kind": "fail", "code": decision.code}]
+            return [{"kind": "fail", "code": decided.code}]
 
 
-def _call(step: str, call: ToolCall, state: Folded) -> list[Mapping[str, Any]]:
+def _call(task: CallTool, state: Folded) -> list[Mapping[str, Any]]:
     """A person who approved a call may have changed its arguments: then theirs fit as well."""
-    verdict = state.progress(step).verdict or {}
-    possible = [
-        _parsed(call.arguments),
-        *([verdict["arguments"]] if "arguments" in verdict else []),
-    ]
-    made = {"step": step, "kind": "tool", "tool": call.name, "call_id": call.id}
+    verdict = state.progress(task.step).verdict or {}
+    possible = [_parsed(task.call.arguments)]
+    if "arguments" in verdict:
+        possible.append(verdict["arguments"])
+    made = {"step": task.step, "kind": "tool", "tool": task.call.name, "call_id": task.call.id}
     return [{**made, "arguments": arguments} for arguments in possible]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from apps.agents.services import definitions
 from apps.context.services import spaces
 from apps.orchestration import activation, replaying
+from apps.orchestration.agent_loop import AgentLoop
 from apps.orchestration.models import STEP_RESULTS
 from apps.orchestration.services import forking, replay
 from tests import histories, runs
@@ -34,7 +35,9 @@ def _state(run_id: Any, upto: int | None = None) -> Any:
     kept = [record for record in kept if record.seq == 1 or record.step in done]
     contents = activation.contents_of(run, kept)
     definition = activation.agents.get_definition(version_id=run.agent_version_id)
-    return replaying.folded(run, definition, kept, contents)
+    state = replaying.folded(run, definition, kept, contents)
+    assert isinstance(state.program, AgentLoop)
+    return state.program.state, state.prompt, state.steps, state.paused
 
 
 def test_a_fork_at_any_step_folds_to_the_state_of_its_parent(bench: Bench) -> None:
