@@ -222,12 +222,7 @@ def heartbeat(held: Sequence[tuple[UUID, int]]) -> dict[UUID, bool]:
 
 def read_events(run_id: UUID, *, after: int = 0, limit: int = _PAGE) -> list[Record]:
     rows = sql.run(statements.READ_EVENTS, id=run_id, after=after, limit=limit)
-    return [as_record(row) for row in rows]
-
-
-def as_record(row: Sequence[Any]) -> Record:
-    """One row of READ_EVENTS."""
-    return _record(*row)
+    return [_record(*row) for row in rows]
 
 
 def _record(seq: int, kind: str, step: str, attempt: int, *rest: Any) -> Record:

@@ -87,8 +87,12 @@ RETURNING next_seq
 """
 
 FIND_RESULTS = """
-SELECT seq, type, step, attempt, started_at, at, data, input_tokens, output_tokens, cost_usd
-FROM event WHERE run_id = %(id)s AND type = ANY(%(results)s) ORDER BY seq
+SELECT step, seq FROM event WHERE run_id = %(id)s AND type = ANY(%(results)s) ORDER BY seq
+"""
+
+FIND_REPORTED = """
+SELECT step, type, seq, data ->> 'digest' FROM event
+WHERE run_id = %(id)s AND seq > 1 AND step = ANY(%(steps)s)
 """
 
 # A loop outside takes its own run in hand from the start: no lease, no worker, no hint.

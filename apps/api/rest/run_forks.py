@@ -41,7 +41,7 @@ class ForkBody(StrictSerializer):
         min_value=1, max_value=2**31 - 1, allow_null=True, default=None
     )
     route = serializers.CharField(max_length=200, default="", allow_blank=True)
-    edits = EditBody(many=True, default=list, max_length=_MOST_EDITS)
+    edits = serializers.ListField(child=EditBody(), default=list, max_length=_MOST_EDITS)
     dry_run = serializers.BooleanField(
         default=False, help_text="Answer tools from the parent's journal, and make no call."
     )
@@ -165,7 +165,9 @@ class EvidenceSerializer(serializers.Serializer[Any]):
 
 class ProvenanceSerializer(serializers.Serializer[Any]):
     step = serializers.CharField()
-    source = serializers.CharField(help_text="The tool, or the spaces that were searched.")
+    source = serializers.CharField(  # type: ignore[assignment]
+        help_text="The tool, or the spaces that were searched."
+    )
     trust = serializers.CharField()
 
 

@@ -28,7 +28,7 @@ class ReportBody(StrictSerializer):
 
 
 class ReportsBody(StrictSerializer):
-    events = ReportBody(many=True, max_length=outside.MOST_EVENTS)
+    events = serializers.ListField(child=ReportBody(), max_length=outside.MOST_EVENTS)
 
 
 class ReportedSerializer(serializers.Serializer[Reported]):

@@ -20,7 +20,7 @@ from apps.governance.types import Action, Resource, ResourceKind
 from apps.model_registry import selectors as model_registry
 from apps.orchestration import editing, journal, statements
 from apps.orchestration.models import STEP_RESULTS, Run
-from apps.orchestration.records import Blobs, Record
+from apps.orchestration.records import Blobs
 from apps.orchestration.rows import run_view
 from apps.orchestration.selectors import get_run
 from apps.orchestration.services import starting
@@ -34,9 +34,10 @@ _MOST_NAMED = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:
-    """Where to fork: the step's result, and the edited events by their number in the parent."""
+    """Where to fork: the step and its result, and the edited events by their numbers."""
 
-    record: Record
+    step: str
+    seq: int
     edits: Mapping[int, Mapping[str, Any]]
     blobs: Blobs
 
@@ -103,26 +104,26 @@ def _forkable(scope: Scope, run_id: UUID) -> Run:
 
 def _point(parent: Run, at_step: str, edits: Sequence[Edit]) -> _Point:
     rows = sql.run(statements.FIND_RESULTS, id=parent.id, results=list(STEP_RESULTS))
-    finished = {record.step: record for record in map(journal.as_record, rows)}
+    finished: dict[str, int] = dict(rows)
     if at_step not in finished:
         names = ", ".join(list(finished)[:_MOST_NAMED]) or "none yet"
         raise NotFound(f"The run has no finished step {at_step!r}. Its finished steps: {names}.")
     end, blobs = finished[at_step], Blobs()
-    kept = {step: record for step, record in finished.items() if record.seq <= end.seq}
     changed: dict[int, Mapping[str, Any]] = {}
     for index, edit in enumerate(edits):
-        where = f"/edits/{index}"
-        record = kept.get(edit.step)
-        if record is None:
-            detail = f"{edit.step!r} is no finished step up to {at_step!r}: {', '.join(kept)}."
-            raise InvalidInput(detail, errors=[{"path": f"{where}/step", "detail": detail}])
-        if record.seq in changed:
+        seq, path = finished.get(edit.step, end + 1), f"/edits/{index}"
+        if seq > end:
+            names = ", ".join(step for step, at in finished.items() if at <= end)
+            detail = f"{edit.step!r} is no finished step up to {at_step!r}: {names}."
+            raise InvalidInput(detail, errors=[{"path": f"{path}/step", "detail": detail}])
+        if seq in changed:
             detail = f"{edit.step!r} is edited twice."
-            raise InvalidInput(detail, errors=[{"path": f"{where}/step", "detail": detail}])
-        changed[record.seq] = editing.edited(
-            record, edit.output, blobs=blobs, is_last=record is end, path=f"{where}/output"
+            raise InvalidInput(detail, errors=[{"path": f"{path}/step", "detail": detail}])
+        (record,) = journal.read_events(parent.id, after=seq - 1, limit=1)
+        changed[seq] = editing.edited(
+            record, edit.output, blobs=blobs, is_last=seq == end, path=f"{path}/output"
         )
-    return _Point(record=end, edits=changed, blobs=blobs)
+    return _Point(step=at_step, seq=end, edits=changed, blobs=blobs)
 
 
 def _row(
@@ -168,8 +169,8 @@ def _copy(parent: Run, point: _Point, fork_id: UUID, *, route: str, dry_run: boo
         id=fork_id,
         parent=parent.id,
         organisation_id=parent.organisation_id,
-        seq=point.record.seq,
-        step=point.record.step,
+        seq=point.seq,
+        step=point.step,
         results=list(STEP_RESULTS),
         route=route,
         is_dry_run=dry_run,

@@ -96,7 +96,7 @@ def report(*, scope: Scope, run_id: UUID, reports: Sequence[Report]) -> Reported
         raise InvalidInput(detail, errors=[{"path": "/events", "detail": detail}])
     with transaction.atomic():
         rows = sql.run(statements.HEAR, id=run_id)
-        known = _known(run_id)
+        known = _known(run_id, reports)
         fresh = [
             (index, one)
             for index, one in enumerate(reports)
@@ -133,15 +133,29 @@ def _reportable(scope: Scope, run_id: UUID) -> Run:
     return row
 
 
-def _known(run_id: UUID) -> dict[tuple[str, EventType], tuple[int, str]]:
-    """By step and type: the event's number and what it was made of."""
-    records = journal.read_events(run_id, after=1)
-    return {(r.step, r.type): (r.seq, str(r.data.get("digest", ""))) for r in records}
+_Key = tuple[str, str]
 
 
-def _is_known(known: dict[tuple[str, EventType], tuple[int, str]], one: Report, path: str) -> bool:
+def _key(step: str, kind: EventType) -> _Key:
+    """What may be there once: the end of a run, the result of a step, a note."""
+    if kind in _FINAL:
+        return "", "end"
+    return step, "note" if kind is EventType.NOTE else "result"
+
+
+def _known(run_id: UUID, reports: Sequence[Report]) -> dict[_Key, tuple[int, str]]:
+    """What is there already of these steps: the event's number, and what it was made of."""
+    steps = ["", *{one.step_key for one in reports}]
+    rows = sql.run(statements.FIND_REPORTED, id=run_id, steps=steps)
+    return {_key(step, EventType(kind)): (seq, digest or "") for step, kind, seq, digest in rows}
+
+
+def _is_known(known: dict[_Key, tuple[int, str]], one: Report, path: str) -> bool:
     """Whether it was reported before. Raises `Conflict` when it was something else then."""
-    key, digest = (one.step_key, one.type), _digest(one)
+    if not one.step_key and one.type not in _FINAL:
+        detail = "name the step, so that the event can be told from others."
+        raise InvalidInput(detail, errors=[{"path": f"{path}/step_key", "detail": detail}])
+    key, digest = _key(one.step_key, one.type), _digest(one)
     if key not in known:
         known[key] = (0, digest)
         return False
@@ -158,7 +172,7 @@ def _is_known(known: dict[tuple[str, EventType], tuple[int, str]], one: Report, 
 
 
 def _digest(one: Report) -> str:
-    return hashlib.sha256(dump(dict(one.data))).hexdigest()[:32]
+    return hashlib.sha256(dump([one.type, dict(one.data)])).hexdigest()[:32]
 
 
 def _head(row: Sequence[Any]) -> Head:

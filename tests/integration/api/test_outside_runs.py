@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 ANSWERED = {
     "step_key": "agent.1",
@@ -107,7 +108,7 @@ def test_a_wrong_report_is_refused_with_its_path(
 
 
 def test_a_cancelled_loop_is_told_and_a_silent_one_is_ended(
-    api: Any, outside: str, installation: Any, settings: Any
+    api: Any, outside: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from apps.orchestration.services import upkeep
     from octavo.kernel import sql
@@ -125,7 +126,7 @@ def test_a_cancelled_loop_is_told_and_a_silent_one_is_ended(
     second = api.post("runs", {"agent": "clerk", "input": "Hi", "external": True}).body["id"]
     sql.run(ago)
     assert upkeep.end_silent() == 0
-    settings.EXTERNAL_IDLE_SECONDS = 60
+    monkeypatch.setattr(settings, "EXTERNAL_IDLE_SECONDS", 60)
     assert upkeep.end_silent() == 1
     run = api.get(f"runs/{second}").body
     assert (run["status"], run["error"]["code"]) == ("failed", "abandoned")
@@ -134,3 +135,13 @@ def test_a_cancelled_loop_is_told_and_a_silent_one_is_ended(
 def test_a_run_that_octavo_drives_takes_no_reports(api: Any, agent: str) -> None:
     run = api.post("runs", {"agent": "clerk", "input": "Hello?"}).body["id"]
     assert api.post(f"runs/{run}/journal", {"events": [NOTE]}).problem()["status"] == 409
+
+
+def test_a_step_has_one_result_and_every_event_a_step(api: Any, outside: str) -> None:
+    twice = {**TOOL, "step_key": "agent.1"}
+    answer = api.post(f"runs/{outside}/journal", {"events": [ANSWERED, twice]})
+    assert answer.problem()["status"] == 409
+    nameless = {**NOTE, "step_key": ""}
+    problem = api.post(f"runs/{outside}/journal", {"events": [nameless]}).problem()
+    assert [error["path"] for error in problem["errors"]] == ["/events/0/step_key"]
+    assert len(api.get(f"runs/{outside}/journal").body["items"]) == 1
