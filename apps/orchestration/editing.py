@@ -76,6 +76,7 @@ def _tool(record: Record, given: Mapping[str, Any], blobs: Blobs, path: str) -> 
     data.pop("structured", None)
     message = {"role": "tool", "content": text, "tool_call_id": data["call_id"]}
     data["message"] = blobs.put(message)
+    data["evidence"] = []
     data["is_error"] = bool(given.get("is_error", False))
     data["digest"] = digest_of(data["tool"], data["arguments"], text)
     structured = given.get("structured")

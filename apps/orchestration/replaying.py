@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from apps.agents.types import CallModel, Definition, Fail, Finish, Retrieve
-from apps.orchestration import activation, drafts, fold
+from apps.orchestration import activation, drafts, fold, journal
 from apps.orchestration.fold import Folded
 from apps.orchestration.programs import CallTool, End, Program, Task
 from apps.orchestration.records import Blobs, Record, RunFacts
@@ -113,7 +113,7 @@ def _asked(decided: Task | End, state: Folded) -> list[Mapping[str, Any]]:
 def _call(task: CallTool, state: Folded) -> list[Mapping[str, Any]]:
     """A person who approved a call may have changed its arguments: then theirs fit as well."""
     verdict = state.progress(task.step).verdict or {}
-    possible = [_parsed(task.call.arguments)]
+    possible = [_plain(_parsed(task.call.arguments))]
     if "arguments" in verdict:
         possible.append(verdict["arguments"])
     made = {"step": task.step, "kind": "tool", "tool": task.call.name, "call_id": task.call.id}
@@ -165,4 +165,4 @@ def _parsed(arguments: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """As it is after a journey through the database."""
-    return orjson.loads(orjson.dumps(value, default=str))
+    return orjson.loads(journal.as_json(value) or "null")

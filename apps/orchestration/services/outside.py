@@ -215,12 +215,12 @@ def end_silent() -> int:
     rows = sql.run(statements.TAKE_SILENT, idle=idle, grace=_CANCEL_GRACE, limit=_BATCH)
     for run_id, *head, is_late in rows:
         where = _head(head)
-        if where.cancel_requested:
-            journal.finish(run_id, where, status=RunStatus.CANCELLED)
-        else:
+        status, error = RunStatus.CANCELLED, None
+        if not where.cancel_requested:
             code = "deadline" if is_late else "abandoned"
-            error = {"code": code, "detail": _why(code, idle)}
-            journal.finish(run_id, where, status=RunStatus.FAILED, error=error)
+            status, error = RunStatus.FAILED, {"code": code, "detail": _why(code, idle)}
+        journal.finish(run_id, where, status=status, error=error)
+        transaction.on_commit(partial(metrics.count_finished_run, status=status))
     return len(rows)
 
 

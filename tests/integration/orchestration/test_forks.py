@@ -1,10 +1,12 @@
 """Forks: what a run has done is taken over and not done again, what comes after is its own."""
 
 import json
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.management import call_command
 
 from apps.agents.services import definitions
 from apps.agents.types import Definition, Strategy
@@ -202,3 +204,22 @@ def test_what_cannot_be_forked_is_refused_with_the_reason(bench: Bench) -> None:
     call = direct.call_tool(scope=bench.scope, tool="box_look", arguments={"n": 1})
     with pytest.raises(Conflict, match="one call of box_look"):
         _fork(bench, call.run, "call.0")
+
+
+def test_stored_runs_are_replayed_from_the_terminal(bench: Bench) -> None:
+    runs.save(bench.scope)
+    run = _ran(bench, **TWO_CALLS)
+    runs.start(bench.scope, **TWO_CALLS)
+    said = StringIO()
+    call_command("runs", "replay", "--agent", "worker-bee", stdout=said)
+    assert said.getvalue().startswith("2 runs, ")
+    assert "0 differ" in said.getvalue()
+
+    bench.rows(
+        'UPDATE event SET data = data || \'{"tool": "box_look"}\' '
+        "WHERE run_id = %s AND step = 'tools.1.0' RETURNING seq",
+        run.id,
+    )
+    with pytest.raises(SystemExit):
+        call_command("runs", "replay", "--limit", "5", stdout=said)
+    assert "differs at event 3 (tools.1.0)" in said.getvalue()
