@@ -46,7 +46,7 @@ def _pair(step: str, a: Side | None, b: Side | None) -> StepPair:
     if a is None or b is None:
         return StepPair(step=step, differs=(Part.PRESENCE,), a=a, b=b)
     differs = []
-    if a.asked != b.asked:
+    if a.input != b.input:
         differs.append(Part.INPUT)
     if a.output != b.output:
         differs.append(Part.OUTPUT)
@@ -55,28 +55,19 @@ def _pair(step: str, a: Side | None, b: Side | None) -> StepPair:
 
 def _sides(journal: Journal, inherited: int) -> dict[str, Side]:
     _, records, contents = journal
-    prompt: list[str] = []
-    sides: dict[str, Side] = {}
-    for record in records:
-        if record.type not in STEP_RESULTS:
-            continue
-        if record.type is EventType.MODEL_ANSWERED:
-            change = record.data["prompt"]
-            prompt = [*prompt[: change["keep"]], *change["add"]]
-        sides[record.step] = _side(record, prompt, contents, inherited)
-    return sides
+    return {
+        record.step: _side(record, contents, inherited)
+        for record in records
+        if record.type in STEP_RESULTS
+    }
 
 
-def _side(
-    record: Record, prompt: Sequence[str], contents: Mapping[str, Any], inherited: int
-) -> Side:
-    data = drafts.fill(record.type, record.data, contents)
-    asked, shown, output = _told(record, data, prompt, contents)
+def _side(record: Record, contents: Mapping[str, Any], inherited: int) -> Side:
+    asked, output = _told(record, contents)
     return Side(
         seq=record.seq,
         type=record.type,
-        asked=asked,
-        input=shown,
+        input=asked,
         output=output,
         input_tokens=record.input_tokens,
         output_tokens=record.output_tokens,
@@ -86,10 +77,11 @@ def _side(
     )
 
 
-def _told(
-    record: Record, data: Mapping[str, Any], prompt: Sequence[str], contents: Mapping[str, Any]
-) -> tuple[Any, Any, Any]:
-    """What was asked, in full; what of it is shown; and what came out."""
+def _told(record: Record, contents: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What was asked and what came out. Of a prompt, the messages that are new in it: where an
+    earlier one differed, that step says so.
+    """
+    data = drafts.fill(record.type, record.data, contents)
     match record.type:
         case EventType.MODEL_ANSWERED:
             message = data["message"]
@@ -98,17 +90,16 @@ def _told(
                 for call in message.get("tool_calls", ())
             ]
             new = [contents[name] for name in record.data["prompt"]["add"]]
-            output = {"content": message["content"], "tool_calls": calls}
-            return (data["route"], data["model"], tuple(prompt)), new, output
+            asked = {"route": data["route"], "model": data["model"], "messages": new}
+            return asked, {"content": message["content"], "tool_calls": calls}
         case EventType.TOOL_ANSWERED:
-            asked = {"tool": data["tool"], "arguments": data["arguments"]}
             output = {"content": data["message"]["content"], "is_error": data["is_error"]}
-            return asked, asked, output
+            return {"tool": data["tool"], "arguments": data["arguments"]}, output
         case EventType.CONTEXT_RETRIEVED:
             asked = {"query": data["query"], "spaces": data["spaces"]}
-            return asked, asked, [source["text"] for source in data["sources"]]
+            return asked, [source["text"] for source in data["sources"]]
         case _:
-            return None, None, dict(data)
+            return None, dict(data)
 
 
 def prompt_names(records: Sequence[Record]) -> set[str]:

@@ -213,13 +213,12 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One run's part of a pair of steps. `asked` is all that was asked, `input` what is shown of
-    it: of a prompt, the messages that are new in it.
+    """One run's part of a pair of steps. `input` is what was asked: of a prompt, the messages that
+    are new in it.
     """
 
     seq: int
     type: EventType
-    asked: Any
     input: Any
     output: Any
     input_tokens: int

@@ -33,7 +33,7 @@ def test_an_example_records_its_loop(
     for bench in bench_on(installation.scope, db.superuser_url, tmp_path):
         bench.chat.script = SCRIPT
         runs.save(bench.scope, "counter", tools=())
-        web = processes.web(port=free_port)
+        web = processes.web(port=free_port, timeout=120)
         done = subprocess.run(
             [PYTHON, "-m", f"examples.{framework}.agent", "counter", "How many letters?"],
             cwd=ROOT,
