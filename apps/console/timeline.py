@@ -196,10 +196,14 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
                 _close(rows, opened.pop(f"{event.step}?", ""), event)
     if run.status is RunStatus.RUNNING and not opened:
         _add(rows, _working(events))
-    ends_at = run.finished_at
+    return _ended(run, events, rows)
+
+
+def _ended(run: RunView, events: Sequence[EventView], rows: Mapping[str, Row]) -> dict[str, Row]:
+    """A row lasts no longer than its run; those that a fork took over are marked."""
     taken = {f"s{event.seq}" for event in events if event.inherited}
     return {
-        anchor: replace(row, ended_at=row.ended_at or ends_at, inherited=anchor in taken)
+        anchor: replace(row, ended_at=row.ended_at or run.finished_at, inherited=anchor in taken)
         for anchor, row in rows.items()
     }
 
