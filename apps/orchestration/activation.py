@@ -15,7 +15,6 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from apps.agents import selectors as agents
 from apps.agents.services import loop
-from apps.agents.services.loop import ResolvedStrategy
 from apps.agents.types import Definition, Strategy
 from apps.governance.types import Decision
 from apps.orchestration import drafts, fold, journal
@@ -131,8 +130,7 @@ def agent_program(run: RunFacts, definition: Definition) -> Program:
     """The program of an agent's run over this definition; needs no database."""
     if run.route:
         definition = replace(definition, route=run.route)
-    is_quote = run.strategy == Strategy.QUOTE
-    strategy: ResolvedStrategy = Strategy.QUOTE if is_quote else Strategy.TOOLS
+    strategy: Any = Strategy(run.strategy)  # resolved when the run started
     return AgentLoop(loop.start(definition, strategy=strategy, input=as_text(run.input)))
 
 
