@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps.agents.types import Limits, Strategy
+from apps.agents.types import Limits, Strategy, WhenStuck
 from apps.governance.services import approvals
 from apps.governance.types import Verdict
 from apps.orchestration import selectors
@@ -155,3 +155,37 @@ def test_called(bench: Bench) -> None:
     histories.write("called", call.run.id)
     assert selectors.get_run(scope=bench.scope, run_id=call.run.id).output is not None
     assert toolbox.read_trail()
+
+
+LOOK = ["box_look", {"n": 1}]
+
+
+def test_reasoned(bench: Bench) -> None:
+    runs.save(bench.scope, strategy=Strategy.REACT)
+    script = ["I should look.", LOOK, "I have seen it.", "It is blue."]
+    run = _finish(bench, runs.start(bench.scope, calls=script))
+    histories.write("reasoned", run.id)
+
+
+def test_planned(bench: Bench) -> None:
+    runs.save(bench.scope, strategy=Strategy.PLAN)
+    revision = ["revise_plan", {"why": "The door is open.", "steps": ["go in"]}]
+    script = ['{"steps": ["look", "knock", "wait"]}', LOOK, "Seen.", revision, "In.", "I am in."]
+    run = _finish(bench, runs.start(bench.scope, calls=script))
+    histories.write("planned", run.id)
+
+
+def test_stuck(bench: Bench) -> None:
+    runs.save(bench.scope, when_stuck=WhenStuck.ASK)
+    run = _finish(bench, runs.start(bench.scope, calls=[LOOK] * 5, answer="done"))
+    control.give_input(scope=bench.scope, run_id=run.id, content="Go on")
+    _finish(bench, run)
+    histories.write("stuck", run.id)
+
+
+def test_sent_shorter(bench: Bench) -> None:
+    runs.save(bench.scope)
+    bench.chat.too_long = 23_000
+    calls = [["box_say", {"n": n, "mood": f"{n}" * 2_000}] for n in range(6)]
+    run = _finish(bench, runs.start(bench.scope, calls=calls))
+    histories.write("sent_shorter", run.id)
