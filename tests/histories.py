@@ -16,7 +16,7 @@ from apps.orchestration.records import Record, RunFacts
 from apps.orchestration.types import EventType
 
 FOLDER = Path(__file__).resolve().parent / "unit" / "orchestration" / "journals"
-_FACTS = ("agent_name", "tool", "strategy", "input", "route")
+_FACTS = ("agent_name", "tool", "strategy", "input", "given_route")
 _NOBODY = UUID(int=0)
 
 

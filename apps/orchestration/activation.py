@@ -128,8 +128,8 @@ def program_of(run: RunFacts) -> Program:
 
 def agent_program(run: RunFacts, definition: Definition) -> Program:
     """The program of an agent's run over this definition; needs no database."""
-    if run.route:
-        definition = replace(definition, route=run.route)
+    if run.given_route:
+        definition = replace(definition, route=run.given_route)
     strategy: Any = Strategy(run.strategy)  # resolved when the run started
     return AgentLoop(loop.start(definition, strategy=strategy, input=as_text(run.input)))
 

@@ -61,7 +61,7 @@ _CLAIMED = (
     *("agent_id", "agent_name", "agent_version_id", "tool"),
     *("started_by", "starter_id", "starter_kind", "key_id", "key_scopes", "is_autonomous"),
     *("strategy", "input", "fence", "root_id", "parent_id", "parent_key", "depth"),
-    *("forked_from", "route", "is_dry_run"),
+    *("forked_from", "given_route", "is_dry_run"),
     *("next_seq", "read_seq", "mail_seq", "cancel_requested", "deadline_at", "now"),
 )
 

@@ -19,8 +19,8 @@ class Run(models.Model):
     `next_seq` is the journal's head, `mail_seq` the inbox's, `read_seq` how far the inbox was read.
     `key_id` is the API key that started it: its budgets bind the run, and `key_scopes` a tool call.
     A fork of `forked_from` begins with copies of its events, up to `forked_at_seq` of its own
-    journal; `route` replaces its agent's. `heard_at` is set where a loop outside reports the run:
-    no worker claims it, and it has no lease.
+    journal; `given_route` replaces its agent's. `heard_at` is set where a loop outside reports the
+    run: no worker claims it, and it has no lease.
 
     `crashes` counts lost leases since the last append. `lease_until` must stay without an index:
     that keeps appends heap-only.
@@ -49,7 +49,7 @@ class Run(models.Model):
     forked_from = models.UUIDField(null=True)
     forked_at_seq = models.IntegerField(null=True)
     forked_at_step = models.TextField(default="", db_default="")
-    route = models.TextField(default="", db_default="")
+    given_route = models.TextField(default="", db_default="")
     is_dry_run = models.BooleanField(default=False, db_default=False)
     heard_at = models.DateTimeField(null=True)
     status = models.TextField()

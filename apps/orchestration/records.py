@@ -22,9 +22,9 @@ class Fenced(Exception):
 class RunFacts:
     """What of a run never changes while it lives. `key_id` is the API key that started it.
 
-    Either an agent's, pinned to a version, or one call of `tool` in the name of `starter`. `route`
-    replaces that of its definition; a dry run's tools are answered from the journal of
-    `forked_from`.
+    Either an agent's, pinned to a version, or one call of `tool` in the name of `starter`.
+    `given_route` replaces that of its definition; a dry run's tools are answered from the journal
+    of `forked_from`.
     """
 
     id: UUID
@@ -47,7 +47,7 @@ class RunFacts:
     parent_key: str = ""
     depth: int = 0
     forked_from: UUID | None = None
-    route: str = ""
+    given_route: str = ""
     is_dry_run: bool = False
 
 

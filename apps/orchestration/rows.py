@@ -59,7 +59,7 @@ def run_view(row: Run) -> RunView:
         started_at=row.started_at,
         finished_at=row.finished_at,
         forked_from=_fork_point(row),
-        route=row.route,
+        given_route=row.given_route,
         is_dry_run=row.is_dry_run,
         is_external=row.heard_at is not None,
         cancel_requested=row.cancel_requested,

@@ -14,7 +14,7 @@ from apps.governance import selectors as governance
 from apps.governance.services import decisions
 from apps.governance.types import Action, ResourceKind
 from apps.observability.types import Span
-from apps.orchestration import comparing, drafts, explaining, journal, tracing
+from apps.orchestration import comparing, drafts, journal, reasons, tracing
 from apps.orchestration.models import Run
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
@@ -160,16 +160,16 @@ def _journal_of(row: Run) -> comparing.Journal:
     return run_view(row), records, journal.read_blobs(row.organisation_id, sorted(names))
 
 
-def explain_run(*, scope: Scope, run_id: UUID) -> list[Explained]:
+def list_reasons(*, scope: Scope, run_id: UUID) -> list[Explained]:
     """Each tool call and the answer, with what spoke for it. Raises `NotFound`."""
     row = _readable(scope, run_id)
     events = _views(row, journal.read_events(row.id))
-    return explaining.explain(run_view(row), events, governance.list_decisions(run_id=row.id))
+    return reasons.explain(run_view(row), events, governance.list_decisions(run_id=row.id))
 
 
 @lru_cache(maxsize=4096)
 def _pins_of(run_id: UUID) -> tuple[UUID | None, str]:
-    return Run.objects.values_list("agent_version_id", "route").get(id=run_id)
+    return Run.objects.values_list("agent_version_id", "given_route").get(id=run_id)
 
 
 def find_pinned_version(run_id: UUID) -> UUID | None:

@@ -80,7 +80,7 @@ WITH kept AS (
 )
 UPDATE run SET
   next_seq = 2 + (SELECT count(*) FROM kept), forked_at_seq = 1 + (SELECT count(*) FROM kept),
-  forked_from = %(parent)s, forked_at_step = %(step)s, route = %(route)s,
+  forked_from = %(parent)s, forked_at_step = %(step)s, given_route = %(route)s,
   is_dry_run = %(is_dry_run)s
 WHERE id = %(id)s AND fence = 0 AND next_seq = 2
 RETURNING next_seq
@@ -128,7 +128,7 @@ WHERE id = %(id)s AND (
   OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
   started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, strategy, input, fence,
-  root_id, parent_id, parent_key, depth, forked_from, route, is_dry_run, next_seq, read_seq,
+  root_id, parent_id, parent_key, depth, forked_from, given_route, is_dry_run, next_seq, read_seq,
   mail_seq, cancel_requested, deadline_at, now()
 """
 

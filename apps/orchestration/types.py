@@ -118,7 +118,7 @@ class Edit:
 class RunView:
     """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`.
 
-    `route` is "" where it is the definition's. `is_external`: a loop outside reports the run.
+    `given_route` is "" where it is the definition's. `is_external`: a loop outside reports the run.
     `agent` and `version` are None for a run that is one call of `tool`, which else is "".
     """
 
@@ -144,7 +144,7 @@ class RunView:
     started_at: datetime | None
     finished_at: datetime | None
     forked_from: ForkPoint | None = None
-    route: str = ""
+    given_route: str = ""
     is_dry_run: bool = False
     is_external: bool = False
     cancel_requested: bool = False

@@ -191,10 +191,10 @@ class RunWhyView(ResourceView):
     tag = "runs"
 
     @extend_schema(
-        operation_id="explain_run",
+        operation_id="list_run_reasons",
         summary="Why a run did what it did, decision by decision",
         responses=RunWhySerializer,
     )
     def get(self, request: Request, run_id: str) -> Response:
-        found = selectors.explain_run(scope=self.scope, run_id=ids.decode(Kind.RUN, run_id))
+        found = selectors.list_reasons(scope=self.scope, run_id=ids.decode(Kind.RUN, run_id))
         return self.shaped(RunWhySerializer, {"decisions": found})

@@ -100,7 +100,9 @@ class RunSerializer(serializers.Serializer[RunView]):
     trace_id = serializers.CharField()
     parent = IdField(Kind.RUN, allow_null=True)  # type: ignore[assignment]
     forked_from = ForkPointSerializer(allow_null=True)
-    route = serializers.CharField(help_text="Given to a fork in place of its agent's; else empty.")
+    given_route = serializers.CharField(
+        help_text="Given to a fork in place of its agent's; else empty."
+    )
     dry_run = serializers.BooleanField(source="is_dry_run")
     external = serializers.BooleanField(
         source="is_external", help_text="Its loop is outside; what it says is as reported."

@@ -33,7 +33,7 @@ def fork(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
     run = runs.get_run(scope=scope, run_id=_decoded(run_id))
     event = _result(scope, run, request.GET.get("step", ""))
     was = {"input": _text(run.input), "output": _output(event)}
-    form: dict[str, Any] = {**was, "route": run.route, "version": str(run.version)}
+    form: dict[str, Any] = {**was, "route": run.given_route, "version": str(run.version)}
     if request.method == "GET":
         return web.render(request, scope, "fork", _shown(scope, run, event, form))
     names = ("input", "output", "route", "version", "dry_run")

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField("run", "forked_at_step", models.TextField(default="", db_default="")),
-        migrations.AddField("run", "route", models.TextField(default="", db_default="")),
+        migrations.AddField("run", "given_route", models.TextField(default="", db_default="")),
         migrations.AddField("run", "is_dry_run", models.BooleanField(default=False, db_default=False)),
         migrations.AddField("run", "heard_at", models.DateTimeField(null=True)),
         migrations.AddIndex(

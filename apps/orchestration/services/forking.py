@@ -82,7 +82,7 @@ def fork_run(
         noted["dry_run"] = True
     with transaction.atomic():
         starting.write_run(scope, agent, row, given, budget_usd, noted=noted)
-        _copy(parent, point, fork_id, route=route or parent.route, dry_run=dry_run)
+        _copy(parent, point, fork_id, route=route or parent.given_route, dry_run=dry_run)
     return run_view(Run.objects.get(id=fork_id))
 
 
@@ -137,7 +137,7 @@ def _row(
 ) -> dict[str, Any]:
     """The columns of a new run. Its strategy is the parent's, unless the definition is another."""
     found = model_registry.get_route(
-        scope=scope, name=route or parent.route or agent.definition.route
+        scope=scope, name=route or parent.given_route or agent.definition.route
     )
     strategy = parent.strategy
     if agent.version != parent.version:

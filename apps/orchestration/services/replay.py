@@ -68,7 +68,7 @@ def facts_of(row: Run) -> RunFacts:
         key_id=row.key_id,
         strategy=row.strategy,
         input=row.input,
-        route=row.route,
+        given_route=row.given_route,
     )
 
 

@@ -133,14 +133,14 @@ def test_a_fork_goes_on_with_another_input_version_and_route(bench: Bench) -> No
         given = json.dumps({"answer": "another way"})
         fork = _fork(bench, parent, "tools.1.0", input=given, version=2, route="second")
         done = runs.advance(bench.scope, fork.id)
-        assert (done.version, done.route) == (2, "second")
+        assert (done.version, done.given_route) == (2, "second")
         assert done.output is not None
         assert done.output["text"].strip() == "another way"
         (request,) = other.requests
     assert request["messages"][0]["content"] == "Be brief."
     assert [m["role"] for m in request["messages"]] == ["system", "user", "assistant", "tool"]
     again = _fork(bench, done, "model.2")
-    assert (again.version, again.route) == (2, "second")
+    assert (again.version, again.given_route) == (2, "second")
     assert again.forked_from is not None
     assert again.forked_from.run == fork.id
 
