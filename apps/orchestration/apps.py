@@ -20,7 +20,7 @@ class OrchestrationConfig(AppConfig):
         events.subscribe("approval.decided", job="orchestration.approval_decided")
         events.keep("context.entry_written")
         events.keep("orchestration.run_finished")
-        grants.register_pins(selectors.find_pinned_version)
+        grants.register_pins(selectors.find_pinned_version, routes=selectors.find_pinned_route)
         metrics.register_gauge(
             name="runs_ready",
             description="Runs that no worker has taken yet.",

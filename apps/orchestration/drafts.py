@@ -16,6 +16,7 @@ from apps.orchestration.types import EventType
 from apps.tools.types import ToolResult
 from octavo.kernel import ids
 
+LONGEST_QUERY = 4000
 _BLOB_KEYS = ("message", "structured")
 
 

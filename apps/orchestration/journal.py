@@ -60,6 +60,7 @@ _CLAIMED = (
     *("agent_id", "agent_name", "agent_version_id", "tool"),
     *("started_by", "starter_id", "starter_kind", "key_id", "key_scopes", "is_autonomous"),
     *("strategy", "input", "fence", "root_id", "parent_id", "parent_key", "depth"),
+    *("forked_from", "given_route", "is_dry_run"),
     *("next_seq", "read_seq", "mail_seq", "cancel_requested", "deadline_at", "now"),
 )
 
@@ -144,6 +145,7 @@ def finish(
     status: RunStatus,
     output: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
+    noted: Mapping[str, Any] | None = None,
 ) -> Ended:
     """End the run and journal its end, at once. Raises `Fenced` when the lease is lost."""
     event = _FINAL_EVENT[status]
@@ -156,7 +158,9 @@ def finish(
         type=event.value,
         output=as_json(output),
         error=as_json(error),
-        data=as_json({"output": output} if output is not None else error or {}),
+        data=as_json(
+            {**({"output": output} if output is not None else error or {}), **(noted or {})}
+        ),
     )
     if not rows:
         raise Fenced

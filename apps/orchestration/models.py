@@ -33,6 +33,10 @@ class Run(models.Model):
     how many runs before it led to it by triggers. `crashes` counts lost leases since the last
     append.
 
+    A fork of `forked_from` begins with copies of its events, up to `forked_at_seq` of its own
+    journal; `given_route` replaces its agent's. `heard_at` is set where a loop outside reports the
+    run: no worker claims it, and it has no lease.
+
     An append must stay a heap-only update, so no index (not even a partial one) may name a column
     that it changes: `lease_until`, `next_seq`, `steps`, tokens, `cost_usd`. What is sought by such
     a column has a twin that the database generates (`ended_cost_usd`, `ended_ms`, `error_code`) and
@@ -64,6 +68,10 @@ class Run(models.Model):
     depth = models.SmallIntegerField(default=0, db_default=0)
     forked_from = models.UUIDField(null=True)
     forked_at_seq = models.IntegerField(null=True)
+    forked_at_step = models.TextField(default="", db_default="")
+    given_route = models.TextField(default="", db_default="")
+    is_dry_run = models.BooleanField(default=False, db_default=False)
+    heard_at = models.DateTimeField(null=True)
     status = models.TextField()
     fence = models.BigIntegerField(db_default=0)
     owner = models.TextField(null=True)  # noqa: DJ001  nobody holds it
@@ -129,6 +137,11 @@ class Run(models.Model):
                 fields=["parent_id"],
                 name="run_of_parent",
                 condition=models.Q(parent_id__isnull=False),
+            ),
+            models.Index(
+                fields=["heard_at"],
+                name="run_outside",
+                condition=models.Q(status="running", heard_at__isnull=False),
             ),
             models.Index(
                 fields=["root_id"],

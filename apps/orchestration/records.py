@@ -23,6 +23,8 @@ class RunFacts:
     """What of a run never changes while it lives. `key_id` is the API key that started it.
 
     Either an agent's, pinned to a version, or one call of `tool` in the name of `starter`.
+    `given_route` replaces that of its definition; a dry run's tools are answered from the journal
+    of `forked_from`.
     """
 
     id: UUID
@@ -44,6 +46,9 @@ class RunFacts:
     parent_id: UUID | None = None
     parent_key: str = ""
     depth: int = 0
+    forked_from: UUID | None = None
+    given_route: str = ""
+    is_dry_run: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from apps.orchestration.models import Run
-from apps.orchestration.types import Priority, RunStatus, RunView, WaitingOn
+from apps.orchestration.types import ForkPoint, Priority, RunStatus, RunView, WaitingOn
 from octavo.kernel import ids
 
 PAUSE = "pause"
@@ -50,7 +50,18 @@ def run_view(row: Run) -> RunView:
         tags=tuple(row.tags),
         priority=_PRIORITY[row.priority],
         retry_of=row.retry_of,
+        forked_from=_fork_point(row),
+        given_route=row.given_route,
+        is_dry_run=row.is_dry_run,
+        is_external=row.heard_at is not None,
+        cancel_requested=row.cancel_requested,
     )
+
+
+def _fork_point(row: Run) -> ForkPoint | None:
+    if row.forked_from is None:
+        return None
+    return ForkPoint(run=row.forked_from, step=row.forked_at_step)
 
 
 def _status(row: Run) -> RunStatus:

@@ -13,7 +13,17 @@ from apps.governance import selectors as governance
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.observability.types import Span
-from apps.orchestration import bulk_jobs, drafts, explaining, finding, health, journal, tracing
+from apps.orchestration import (
+    bulk_jobs,
+    comparing,
+    drafts,
+    explaining,
+    finding,
+    health,
+    journal,
+    reasons,
+    tracing,
+)
 from apps.orchestration.models import BulkJob, ConcurrencyLimit, Firing, Run, Trigger
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, run_view
@@ -22,10 +32,12 @@ from apps.orchestration.types import (
     BulkView,
     ConcurrencyLimitView,
     EventView,
+    Explained,
     Explanation,
     FiringOutcome,
     FiringView,
     LimitKind,
+    RunDiff,
     RunFilter,
     RunsHealth,
     RunTotals,
@@ -238,17 +250,47 @@ def get_trace(*, scope: Scope, trace_id: str) -> tuple[RunView, tuple[Span, ...]
     return view, tracing.project(view, events, recorded)
 
 
+def compare_runs(*, scope: Scope, a: UUID, b: UUID) -> RunDiff:
+    """The two runs step by step. Raises `NotFound` unless the caller may read both."""
+    rows = [_readable(scope, run_id) for run_id in (a, b)]
+    one, other = (_journal_of(row) for row in rows)
+    upto_a, upto_b = (row.forked_at_seq or 0 for row in rows)
+    return comparing.compare(one, other, inherited=(upto_a, upto_b))
+
+
+def _journal_of(row: Run) -> comparing.Journal:
+    records = journal.read_events(row.id)
+    names = {name for r in records for name in drafts.blob_names(r.type, r.data)}
+    names |= comparing.prompt_names(records)
+    return run_view(row), records, journal.read_blobs(row.organisation_id, sorted(names))
+
+
+def list_reasons(*, scope: Scope, run_id: UUID) -> list[Explained]:
+    """Each tool call and the answer, with what spoke for it. Raises `NotFound`."""
+    row = _readable(scope, run_id)
+    events = _views(row, journal.read_events(row.id))
+    return reasons.explain(run_view(row), events, governance.list_decisions(run_id=row.id))
+
+
 @lru_cache(maxsize=4096)
-def _version_of(run_id: UUID) -> UUID | None:
-    return Run.objects.values_list("agent_version_id", flat=True).get(id=run_id)
+def _pins_of(run_id: UUID) -> tuple[UUID | None, str]:
+    return Run.objects.values_list("agent_version_id", "given_route").get(id=run_id)
 
 
 def find_pinned_version(run_id: UUID) -> UUID | None:
     """The agent version that the run is pinned to, if it is an agent's; it never changes."""
     try:
-        return _version_of(run_id)
+        return _pins_of(run_id)[0]
     except Run.DoesNotExist:
         return None
+
+
+def find_pinned_route(run_id: UUID) -> str:
+    """The route that a fork was given in place of its agent's, or ""; it never changes."""
+    try:
+        return _pins_of(run_id)[1]
+    except Run.DoesNotExist:
+        return ""
 
 
 def _readable(scope: Scope, run_id: UUID) -> Run:
@@ -280,6 +322,7 @@ def _views(run: Run, records: Iterable[Record]) -> list[EventView]:
             started_at=record.started_at,
             at=record.at,
             data=_public(drafts.fill(record.type, record.data, contents)),
+            inherited=1 < record.seq <= (run.forked_at_seq or 0),
         )
         for record in records
     ]

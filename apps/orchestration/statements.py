@@ -10,12 +10,16 @@ Invariants, kept by these statements and by nothing else:
 4. A run parks only if its inbox holds no mail it has not read (compare-and-set on `mail_seq`), and
    mail wakes a run in the statement that delivers it. Both lock the run's row, so no mail is lost
    between them. `woken` is set from the row being updated: a sub-select would read the snapshot.
-5. Times that two processes compare are the database's `now()`.
-
-6. Never do more runs of agents run than a limit allows: the count of those that run is taken while
+5. A fork's copies are written in the transaction that creates it, before anybody can claim it:
+   whole steps only, in their order, numbered without gaps from 2. Blobs are named by their
+   content, so they are shared and not copied.
+6. A run that a loop outside reports (`heard_at`) is running without a lease: nobody claims it, and
+   HEAR locks its row before anything is appended.
+7. Times that two processes compare are the database's `now()`.
+8. Never do more runs of agents run than a limit allows: the count of those that run is taken while
    the limit's row is locked, and nothing but CLAIM_WITHIN_LIMITS makes a run that it binds run.
    One that was cancelled is let through, because it only ends.
-7. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
+9. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
    project: a step of priority is worth ten minutes of waiting, so that no run waits for ever.
 
 Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
@@ -62,6 +66,66 @@ INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
 VALUES (%(id)s, 1, 'run_started', '', 1, 0, now(), %(data)s::jsonb)
 """
 
+# Only events of steps that had their result by then: what was under way stays with the parent.
+COPY_EVENTS = """
+WITH kept AS (
+  SELECT event.*, 1 + row_number() OVER (ORDER BY event.seq) AS place
+  FROM event
+  WHERE event.run_id = %(parent)s AND event.seq <= %(seq)s AND event.step IN (
+    SELECT step FROM event
+    WHERE run_id = %(parent)s AND seq <= %(seq)s AND type = ANY(%(results)s))
+), stored AS (
+  INSERT INTO run_blob (organisation_id, sha256, body)
+  SELECT %(organisation_id)s, content.sha256, content.body
+  FROM unnest(%(hashes)s::bytea[], %(bodies)s::bytea[]) AS content(sha256, body)
+  ON CONFLICT DO NOTHING
+), copied AS (
+  INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, at, data,
+    input_tokens, output_tokens, cost_usd)
+  SELECT %(id)s, kept.place, kept.type, kept.step, kept.attempt, 0, kept.started_at, kept.at,
+    coalesce(edit.data, kept.data), kept.input_tokens, kept.output_tokens, kept.cost_usd
+  FROM kept LEFT JOIN unnest(%(edited)s::int[], %(edits)s::jsonb[]) AS edit(seq, data)
+    ON edit.seq = kept.seq
+)
+UPDATE run SET
+  next_seq = 2 + (SELECT count(*) FROM kept), forked_at_seq = 1 + (SELECT count(*) FROM kept),
+  forked_from = %(parent)s, forked_at_step = %(step)s, given_route = %(route)s,
+  is_dry_run = %(is_dry_run)s
+WHERE id = %(id)s AND fence = 0 AND next_seq = 2
+RETURNING next_seq
+"""
+
+FIND_RESULTS = """
+SELECT step, seq FROM event WHERE run_id = %(id)s AND type = ANY(%(results)s) ORDER BY seq
+"""
+
+FIND_REPORTED = """
+SELECT step, type, seq, data ->> 'digest' FROM event
+WHERE run_id = %(id)s AND seq > 1 AND step = ANY(%(steps)s)
+"""
+
+# A loop outside takes its own run in hand from the start: no lease, no worker, no hint.
+OPEN_OUTSIDE = """
+UPDATE run SET status = 'running', started_at = now(), heard_at = now()
+WHERE id = %(id)s AND status = 'ready' AND fence = 0 AND next_seq = 2
+"""
+
+HEAR = """
+UPDATE run SET heard_at = now()
+WHERE id = %(id)s AND status = 'running' AND heard_at IS NOT NULL
+RETURNING fence, next_seq, read_seq, mail_seq, cancel_requested, now()
+"""
+
+TAKE_SILENT = """
+SELECT id, fence, next_seq, read_seq, mail_seq, cancel_requested, now(),
+  coalesce(deadline_at <= now(), false)
+FROM run
+WHERE status = 'running' AND heard_at IS NOT NULL AND (
+  heard_at < now() - make_interval(secs => %(idle)s) OR deadline_at <= now()
+  OR cancel_requested AND heard_at < now() - make_interval(secs => %(grace)s))
+ORDER BY heard_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+
 _LIMITS_OF_RUN = """
   bound.project_id = run.project_id AND (
     bound.kind = 'project'
@@ -71,7 +135,8 @@ _LIMITS_OF_RUN = """
 
 _BUSY = """
   SELECT count(*) FROM run AS busy
-  WHERE busy.status = 'running' AND busy.project_id = bound.project_id AND busy.id <> run.id
+  WHERE busy.status = 'running' AND busy.heard_at IS NULL
+    AND busy.project_id = bound.project_id AND busy.id <> run.id
     AND busy.agent_name <> '' AND CASE bound.kind
       WHEN 'agent' THEN busy.agent_name = bound.target
       WHEN 'route' THEN busy.route = bound.target
@@ -99,8 +164,8 @@ WHERE id = %(id)s AND (
     SELECT FROM concurrency_limit AS bound WHERE {limits} AND {full}))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
   started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, strategy, input, fence,
-  root_id, parent_id, parent_key, depth, next_seq, read_seq, mail_seq, cancel_requested,
-  deadline_at, now()
+  root_id, parent_id, parent_key, depth, forked_from, given_route, is_dry_run, next_seq, read_seq,
+  mail_seq, cancel_requested, deadline_at, now()
 """
 
 # A run that a limit binds is claimed by the second statement, in a transaction which has locked its
@@ -133,7 +198,7 @@ WITH full_or_gone AS (
 ), free AS (
   SELECT full_or_gone.id, coalesce(bound.most, 1000) - coalesce((
     SELECT count(*) FROM run AS busy
-    WHERE busy.status = 'running' AND busy.project_id = bound.project_id
+    WHERE busy.status = 'running' AND busy.heard_at IS NULL AND busy.project_id = bound.project_id
       AND busy.agent_name <> '' AND CASE bound.kind
         WHEN 'agent' THEN busy.agent_name = bound.target
         WHEN 'route' THEN busy.route = bound.target
@@ -168,7 +233,8 @@ SELECT first.id FROM project, LATERAL (
   ORDER BY rank LIMIT 1) AS first
 ORDER BY (
   SELECT count(*) FROM run AS busy
-  WHERE busy.status = 'running' AND busy.project_id = project.project_id), first.rank
+  WHERE busy.status = 'running' AND busy.heard_at IS NULL
+    AND busy.project_id = project.project_id), first.rank
 LIMIT 1
 """
 
@@ -183,7 +249,7 @@ APPEND = """
 WITH moved AS (
   UPDATE run SET
     next_seq = next_seq + 1, crashes = 0,
-    lease_until = now() + make_interval(secs => %(lease)s),
+    lease_until = CASE WHEN heard_at IS NULL THEN now() + make_interval(secs => %(lease)s) END,
     read_seq = greatest(read_seq, %(read_seq)s),
     steps = steps + %(steps)s,
     input_tokens = input_tokens + %(input_tokens)s,

@@ -39,7 +39,8 @@ class EventType(StrEnum):
     `EventView.data` by type (keys that may be missing are marked `?`):
 
     - run_started: agent, version, strategy, input; tool of a run that is one tool call;
-      triggered_by? {trigger, firing}, tainted? (the input came from outside)
+      triggered_by? {trigger, firing}, tainted? (the input came from outside); of a fork
+      forked_from {run, step}, edited [steps], route?, dry_run?; external?
     - context_retrieved: query, quote (bool), spaces, as_of?,
       sources [{text, score, citation, trust}]
     - model_answered: route, model, provider, finish_reason, message {role, content, tool_calls},
@@ -56,7 +57,7 @@ class EventType(StrEnum):
     - input_requested: question, choices?; input_received: content, by; timer_started: until
     - signal_received: name, payload, by
     - child_started: run, agent; child_finished: run, status, output, error, tainted
-    - run_paused, run_resumed: by
+    - run_paused, run_resumed: by; note: text (what a loop outside wants to be known)
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
     """
 
@@ -80,6 +81,7 @@ class EventType(StrEnum):
     RUN_PAUSED = "run_paused"
     RUN_RESUMED = "run_resumed"
     MAIL_RECEIVED = "mail_received"
+    NOTE = "note"
     RUN_SUCCEEDED = "run_succeeded"
     RUN_FAILED = "run_failed"
     RUN_CANCELLED = "run_cancelled"
@@ -105,9 +107,31 @@ class Priority(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForkPoint:
+    """The run that a fork began with, and the last of its steps that it took over."""
+
+    run: UUID
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What a step of a fork shall have come out as, in place of what it did.
+
+    `output` is the text of a model's or a tool's answer; or, for a model, `{"content"?,
+    "tool_calls"?: [{"name", "arguments"}]}`, and for a tool `{"content", "structured"?,
+    "is_error"?}`.
+    """
+
+    step: str
+    output: str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`.
 
+    `given_route` is "" where it is the definition's. `is_external`: a loop outside reports the run.
     `agent` and `version` are None for a run that is one call of `tool`, which else is "".
     `triggered_by` is the public id of the schedule, hook or trigger that started it, else "".
     """
@@ -137,6 +161,11 @@ class RunView:
     tags: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
     retry_of: UUID | None = None
+    forked_from: ForkPoint | None = None
+    given_route: str = ""
+    is_dry_run: bool = False
+    is_external: bool = False
+    cancel_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +348,8 @@ class RunTotals:
 class EventView:
     """One journal event. `step` is its step key, `data` is shaped by its type.
 
-    `started_at` is when the step began, `at` when its result was committed.
+    `started_at` is when the step began, `at` when its result was committed. `inherited`: the run is
+    a fork, and the event is its parent's.
     """
 
     seq: int
@@ -329,6 +359,107 @@ class EventView:
     started_at: datetime
     at: datetime
     data: Mapping[str, Any]
+    inherited: bool = False
+
+
+class Part(StrEnum):
+    """In what two runs may differ at a step."""
+
+    PRESENCE = "presence"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One run's part of a pair of steps. `input` is what was asked: of a prompt, the messages that
+    are new in it.
+    """
+
+    seq: int
+    type: EventType
+    input: Any
+    output: Any
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+    duration_ms: int
+    inherited: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPair:
+    """The same step of two runs; one side is None where a run has no such step."""
+
+    step: str
+    differs: tuple[Part, ...]
+    a: Side | None
+    b: Side | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDiff:
+    """Two runs side by side: alike in their first `shared_steps`, if not in more."""
+
+    a: RunView
+    b: RunView
+    shared_steps: int
+    first_difference: str | None
+    steps: tuple[StepPair, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Something that the run had read when it decided: from which tool or space, how trusted."""
+
+    step: str
+    source: str
+    trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One decision of a run. `chosen` is `{"tool", "arguments"}` or `{"answer"}`; `evidence` names
+    the context revisions read until then; `outcome` is what the policies said.
+    """
+
+    step: str
+    offered: tuple[str, ...]
+    chosen: Mapping[str, Any]
+    rationale: str
+    evidence: tuple[Mapping[str, Any], ...]
+    provenance: tuple[Provenance, ...]
+    policies: tuple[str, ...]
+    outcome: str
+    approver: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What became of a report: events that are new, and events that were there already."""
+
+    run: RunView
+    accepted: int
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Where a journal and the code part: what the code asks, and what the journal says."""
+
+    seq: int
+    step: str
+    expected: Mapping[str, Any]
+    recorded: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """Whether the whole journal folds as it was written."""
+
+    equal: bool
+    first_difference: Difference | None
+    events: int
 
 
 class TriggerKind(StrEnum):

@@ -83,3 +83,32 @@ def test_governed_model_calls_of_one_second(bench: Bench, processes: Any) -> Non
         seconds=round(seconds, 2),
         worker_pss_mb=round(memory / 2**20),
     )
+
+
+def test_a_fork_of_three_hundred_events(bench: Bench) -> None:
+    """300 events of 2 KB that do not compress, copied in one statement."""
+    from apps.orchestration.models import Run
+    from apps.orchestration.services import forking
+
+    runs.save(bench.scope)
+    parent = runs.start(bench.scope, calls=[["box_look", {"n": 1}]])
+    runs.advance(bench.scope, parent.id)
+    bench.rows(
+        "INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data) "
+        "SELECT run_id, 100 + n, type, 'tools.x.' || n, 1, fence, started_at, data || "
+        "jsonb_build_object('pad', (SELECT string_agg(md5(n::text || m::text), '') "
+        "FROM generate_series(1, 62) AS m)) "
+        "FROM event, generate_series(1, 300) AS n WHERE run_id = %s AND step = 'tools.1.0' "
+        "RETURNING seq",
+        parent.id,
+    )
+    point = forking._point(Run.objects.get(id=parent.id), "tools.x.300", ())
+    took = []
+    for _ in range(5):
+        made = forking.fork_run(scope=bench.scope, run_id=parent.id, at_step="model.1")
+        bench.rows("DELETE FROM event WHERE run_id = %s AND seq > 1 RETURNING seq", made.id)
+        bench.rows("UPDATE run SET next_seq = 2 WHERE id = %s RETURNING id", made.id)
+        began = time.perf_counter()
+        forking._copy(Run.objects.get(id=parent.id), point, made.id, route="", dry_run=False)
+        took.append(time.perf_counter() - began)
+    report(fork_of_300_events_ms=round(min(took) * 1000, 1))

@@ -18,6 +18,8 @@ def _pages(refund: str, answer: str, schedule: str) -> dict[str, str]:
         "run_waiting": f"/runs/{refund}",
         "run_step": f"/runs/{refund}?step=s3",
         "run_answer": f"/runs/{answer}",
+        "fork": f"/runs/{refund}/fork?step=tools.1.0",
+        "compare": f"/runs/compare?a={refund}&b={answer}",
         "ask": "/ask",
         "triggers": "/triggers",
         "trigger": f"/triggers/{schedule}",

@@ -16,12 +16,17 @@ from octavo.kernel.scope import Scope
 EMBEDDING_ROUTE = "embedding"
 PinLookup = Callable[[UUID], UUID | None]
 
+RouteLookup = Callable[[UUID], str]
+
 _pin_of_run: list[PinLookup] = []
+_route_of_run: list[RouteLookup] = []
 
 
-def register_pins(lookup: PinLookup) -> None:
-    """Let `lookup` name the agent version that a run id is pinned to, None for any other run."""
-    _pin_of_run[:] = [lookup]
+def register_pins(lookup: PinLookup, *, routes: RouteLookup) -> None:
+    """Let `lookup` name the agent version that a run id is pinned to, None for any other run, and
+    `routes` the route that somebody who may use it gave the run in place of the version's, else "".
+    """
+    _pin_of_run[:], _route_of_run[:] = [lookup], [routes]
 
 
 def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mapping[str, Fact]:
@@ -32,11 +37,15 @@ def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mappin
     if resource.kind is ResourceKind.SPACE:
         return _space_facts(definition, action, resource.name)
     if resource.kind is ResourceKind.ROUTE:
-        return {"granted": resource.name in routes_of(definition)}
+        return {"granted": resource.name in (*routes_of(definition), _given_route(scope))}
     if resource.kind in {ResourceKind.TOOL, ResourceKind.AGENT}:
         name = resource.name if resource.kind is ResourceKind.TOOL else f"agent__{resource.name}"
         return {"granted": is_granted(name, loop.granted_tools(definition))}
     return {"granted": False}
+
+
+def _given_route(scope: Scope) -> str:
+    return _route_of_run[0](scope.run_id) if scope.run_id is not None and _route_of_run else ""
 
 
 def routes_of(definition: Definition) -> tuple[str, ...]:

@@ -23,9 +23,10 @@ from apps.api.rest.paging import page
 from apps.api.rest.run_filters import METADATA_PARAMETER, RunsQuery, filter_of, query_of
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
-from apps.orchestration.services import starting
-from apps.orchestration.types import EventType, EventView, Priority, RunStatus, RunView
+from apps.orchestration.services import outside, starting
+from apps.orchestration.types import EventType, EventView, ForkPoint, Priority, RunStatus, RunView
 from octavo.kernel import ids
+from octavo.kernel.errors import InvalidInput
 from octavo.kernel.ids import Kind
 
 MAX_WAIT_SECONDS = 60
@@ -59,6 +60,9 @@ class RunBody(StrictSerializer):
         default=str(Priority.NORMAL),
         help_text="How soon it is taken among the queued runs of its project.",
     )
+    external = serializers.BooleanField(
+        default=False, help_text="The loop is yours: no worker takes the run, you report its steps."
+    )
 
     def validate_input(self, value: Any) -> Any:
         if not isinstance(value, str | dict):
@@ -79,6 +83,11 @@ class WaitingOnSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     since = TimeField()
     until = TimeField(allow_null=True)
+
+
+class ForkPointSerializer(serializers.Serializer[ForkPoint]):
+    run = IdField(Kind.RUN)
+    step = serializers.CharField()
 
 
 class RunSerializer(serializers.Serializer[RunView]):
@@ -102,7 +111,15 @@ class RunSerializer(serializers.Serializer[RunView]):
     usage = UsageSerializer(source="*")
     trace_id = serializers.CharField()
     parent = IdField(Kind.RUN, allow_null=True)  # type: ignore[assignment]
-    forked_from = ObjectField(default=None, allow_null=True, help_text="`{run, step}` of a fork.")
+    forked_from = ForkPointSerializer(allow_null=True)
+    given_route = serializers.CharField(
+        help_text="Given to a fork in place of its agent's; else empty."
+    )
+    dry_run = serializers.BooleanField(source="is_dry_run")
+    external = serializers.BooleanField(
+        source="is_external", help_text="Its loop is outside; what it says is as reported."
+    )
+    cancel_requested = serializers.BooleanField()
     started_by = serializers.CharField()
     triggered_by = serializers.CharField(
         allow_blank=True,
@@ -127,6 +144,7 @@ class EventSerializer(serializers.Serializer[EventView]):
     started_at = TimeField()
     step = serializers.CharField()
     attempt = serializers.IntegerField()
+    inherited = serializers.BooleanField(help_text="Taken over from the run that was forked.")
     data = ObjectField()  # type: ignore[assignment]
 
 
@@ -163,7 +181,8 @@ class RunsView(ResourceView):
     )
     def post(self, request: Request) -> Response:
         response = self._start(request)
-        wait = self.checked(RunBody)["wait_seconds"]
+        body = self.checked(RunBody)
+        wait = 0 if body["external"] else body["wait_seconds"]
         if wait and response.status_code == 201:
             run_id = ids.decode(Kind.RUN, response.data["id"])
             response.data = RunSerializer(self._settled(run_id, wait)).data
@@ -172,6 +191,8 @@ class RunsView(ResourceView):
     @idempotent
     def _start(self, request: Request) -> Response:
         body = self.checked(RunBody)
+        if body["external"]:
+            return self._open(request, body)
         run = starting.start_run(
             scope=self.scope,
             agent=body["agent"],
@@ -183,6 +204,25 @@ class RunsView(ResourceView):
             traceparent=traceparent_of(request),
             tags=body["tags"],
             priority=Priority(body["priority"]),
+        )
+        return self.shaped(RunSerializer, run, status=201)
+
+    def _open(self, request: Request, body: dict[str, Any]) -> Response:
+        if body["budget_usd"] is not None:
+            detail = "a loop of your own spends by itself; bound its key with a budget instead."
+            raise InvalidInput(
+                f"The run cannot start: budget_usd: {detail}",
+                errors=[{"path": "/budget_usd", "detail": detail}],
+            )
+        run = outside.open_run(
+            scope=self.scope,
+            agent=body["agent"],
+            input=body["input"],
+            version=body["version"],
+            session=body["session"],
+            metadata=body["metadata"],
+            traceparent=traceparent_of(request),
+            tags=body["tags"],
         )
         return self.shaped(RunSerializer, run, status=201)
 

@@ -1,5 +1,6 @@
 """One run: its picture, its opened step, and what a person may do to it."""
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -9,11 +10,18 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.console import inspecting, picturing, presenting, web
+from apps.governance.types import Action
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import control, retrying
+from apps.orchestration.types import EventType, EventView, RunView
 from octavo.kernel import ids
 from octavo.kernel.scope import Scope
 
+_FORKABLE = {
+    EventType.CONTEXT_RETRIEVED,
+    EventType.MODEL_ANSWERED,
+    EventType.TOOL_ANSWERED,
+}
 _DETAIL = '<div id="detail" hx-morph-skip></div>'
 
 
@@ -49,7 +57,16 @@ def step(request: HttpRequest, scope: Scope, run_id: str, anchor: str) -> HttpRe
 def _detail(scope: Scope, run_id: UUID, anchor: str) -> str:
     events = runs.list_events(scope=scope, run_id=run_id, limit=picturing.MOST_EVENTS)
     opened = inspecting.inspect(scope, run_id, events, anchor)
-    return render_to_string("console/_step.html", {"step": opened})
+    run = runs.get_run(scope=scope, run_id=run_id)
+    fork_at = _fork_address(run, opened.result) if web.may(scope, Action.RUN_START) else ""
+    return render_to_string("console/_step.html", {"step": opened, "fork_at": fork_at})
+
+
+def _fork_address(run: RunView, result: EventView) -> str:
+    """Where a run of Octavo's own loop can be forked: at a step that has its result."""
+    if run.is_external or run.agent is None or result.type not in _FORKABLE:
+        return ""
+    return f"/runs/{ids.encode(ids.Kind.RUN, run.id)}/fork?{urlencode({'step': result.step})}"
 
 
 @require_POST

@@ -89,6 +89,12 @@ def _hold(scope: Scope, run_id: UUID, *, kind: str) -> RunView:
     run = _controlled(scope, run_id)
     if run.status.is_final:
         raise Conflict(f"The run has {run.status} already.", head=run.status.value)
+    if run.is_external:
+        raise Conflict(
+            "The loop of this run is outside of Octavo, which cannot hold it. Pause it there, or "
+            "cancel the run: the next report is told so.",
+            head=run.status.value,
+        )
     with transaction.atomic():
         body = {"by": scope.principal.name}
         if inbox.deliver(run_id, kind=kind, body=body, dedupe_key=f"{kind}:{ids.new()}"):

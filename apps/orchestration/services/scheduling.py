@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from apps.orchestration import timing as timings
 from apps.orchestration import triggering
 from apps.orchestration.models import Firing, Trigger
-from apps.orchestration.services.starting import check_input
+from apps.orchestration.services.starting import check_request
 from apps.orchestration.trigger_rows import firing_view, schedule_of, stored, trigger_view
 from apps.orchestration.triggering import Call
 from apps.orchestration.types import (
@@ -101,7 +101,7 @@ def _changed(settings: ScheduleSettings, changes: Mapping[str, Any]) -> Schedule
 
 def _check(scope: Scope, agent: str, settings: ScheduleSettings) -> None:
     timings.check(settings.timing)
-    check_input(settings.input)
+    check_request(settings.input)
     triggering.check_target(scope, agent)
 
 

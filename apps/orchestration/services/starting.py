@@ -53,7 +53,7 @@ def start_run(
     `retry_of` is the run that it does again, `cause` the trigger that starts it where nobody asked.
     Raises `NotFound` (agent, version), `InvalidInput` with paths, and `Forbidden`.
     """
-    _check(input, budget_usd, metadata or {}, tags)
+    check_request(input, budget_usd, metadata or {}, tags)
     found = agents.get_agent_unchecked(scope=scope, name=agent, version=version)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     run_id = ids.new()
@@ -69,7 +69,7 @@ def start_run(
         traceparent=traceparent,
         sorting=_Sorting(tags=tuple(dict.fromkeys(tags)), priority=priority, retry_of=retry_of),
     )
-    _write(scope, found, row, input, budget_usd, cause=cause)
+    write_run(scope, found, row, input, budget_usd, cause=cause)
     return run_view(Run.objects.get(id=run_id))
 
 
@@ -85,17 +85,14 @@ class _Sorting:
 _UNSORTED = _Sorting()
 
 
-def check_input(input: str | dict[str, Any]) -> None:
-    """Raises `InvalidInput` for what no run can begin with."""
-    _check(input, None, {})
-
-
-def _check(
+def check_request(
     input: str | dict[str, Any],
-    budget_usd: Decimal | None,
-    metadata: Mapping[str, Any],
+    budget_usd: Decimal | None = None,
+    metadata: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
 ) -> None:
+    """Raises `InvalidInput` with paths for what no run can begin with."""
+    metadata = metadata or {}
     errors = _wrong_tags(tags)
     blank = not input.strip() if isinstance(input, str) else not input
     if blank:
@@ -142,7 +139,7 @@ def plan_child(
 
     Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent's agent may not delegate.
     """
-    check_input(input)
+    check_request(input)
     found = agents.get_agent_unchecked(scope=scope, name=agent)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     decisions.check(scope=scope, action=Action.AGENT_DELEGATE, resource=resource, step=step)
@@ -153,7 +150,7 @@ def plan_child(
         "depth": parent.depth + 1,
     }
     row = _row(scope, found, input, family=family)
-    write = partial(_write, scope, found, row, input, None)
+    write = partial(write_run, scope, found, row, input, None)
     return PlannedChild(id=row["id"], agent=found, write=write)
 
 
@@ -188,7 +185,7 @@ def _row(
 
 
 @transaction.atomic
-def _write(
+def write_run(
     scope: Scope,
     agent: AgentView,
     row: Mapping[str, Any],
@@ -196,7 +193,14 @@ def _write(
     budget_usd: Decimal | None,
     *,
     cause: Cause | None = None,
+    noted: Mapping[str, Any] | None = None,
+    is_queued: bool = True,
 ) -> None:
+    """The run, its first event, its job and its audit entry; event and audit hold what is `noted`.
+
+    The caller has asked the policies. Without `is_queued` no worker is told of it.
+    """
+    noted = {**_of_cause(cause), **(noted or {})}
     run_id: UUID = row["id"]
     deadline = agent.definition.limits.deadline_seconds
     inserted = sql.run(
@@ -222,20 +226,21 @@ def _write(
         "version": agent.version,
         "strategy": row["strategy"],
         "input": input,
-        **_of_cause(cause),
+        **noted,
     }
     sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]
-    if deadline_at is not None:
+    if is_queued and deadline_at is not None:
         sql.run(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
-    jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    if is_queued:
+        jobs.enqueue("orchestration.advance", run_id=str(run_id))
     if budget_usd is not None:
         _limit(scope, run_id, budget_usd)
     audit.record(
         scope=scope,
         action=Action.RUN_START,
         target=ids.encode(ids.Kind.RUN, run_id),
-        payload={"agent": agent.name, "version": agent.version},
+        payload={"agent": agent.name, "version": agent.version, **noted},
     )
 
 

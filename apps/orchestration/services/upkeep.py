@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connections
 
 from apps.orchestration import children, inbox, leases, recovery, slots, workers
-from apps.orchestration.services import control
+from apps.orchestration.services import control, outside
 from apps.orchestration.services.control import CANCEL_CHANNEL as CANCEL_CHANNEL
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,11 @@ def redeliver_approvals() -> int:
 def cancel_orphans() -> int:
     """End runs whose parent has ended while their job was lost."""
     return children.cancel_orphans()
+
+
+def end_silent() -> int:
+    """End runs whose loop outside is heard of no more."""
+    return outside.end_silent()
 
 
 def stop() -> None:

@@ -12,7 +12,7 @@ from apps.inference.types import ToolCall
 from apps.orchestration.activation import Activation
 from apps.orchestration.programs import CallTool
 from apps.orchestration.sendings import Sending
-from apps.orchestration.steps import approving, doubting
+from apps.orchestration.steps import approving, doubting, rehearsing
 from apps.orchestration.steps.answering import Made, Permitted, record_answer, refusal
 from apps.orchestration.steps.deciding import decide
 from apps.orchestration.steps.executing import execute
@@ -40,6 +40,10 @@ def call_tool(activation: Activation, task: CallTool) -> Sending | Wait | None:
     arguments = schemas.validate_arguments(tool=tool, arguments=call.arguments)
     if isinstance(arguments, BadArguments):
         _refuse(activation, step, call, _do_not_fit(call.name, arguments.lines))
+        return None
+    if activation.run.is_dry_run:
+        made = Made(step=step, call=call, arguments=arguments)
+        record_answer(activation, made, rehearsing.find_answer(activation.run, made))
         return None
     permitted = _permit(activation, step, call, tool, arguments)
     if isinstance(permitted, ToolResult):

@@ -12,14 +12,13 @@ from apps.orchestration.steps.failing import record_failure
 from octavo.kernel.errors import OctavoError
 
 _SECONDS = 90.0
-_LONGEST_QUERY = 4000
 
 
 def retrieve(activation: Activation, decision: Retrieve) -> None:
     began = time.monotonic()
     activation.lease.allow(_SECONDS)
     spaces = list(activation.program.spaces)
-    query = decision.query.replace("\x00", " ")[:_LONGEST_QUERY]
+    query = decision.query.replace("\x00", " ")[: drafts.LONGEST_QUERY]
     try:
         sources, as_of = _find(activation, decision, query, spaces)
     except (OctavoError, TimeoutError) as error:

@@ -1,0 +1,1 @@
+"""Programs that use Octavo from outside; run them from the root of the repository."""

@@ -1,0 +1,1 @@
+"""A LangGraph graph as an external run."""
