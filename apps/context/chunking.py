@@ -40,6 +40,8 @@ _BLOCK_START = re.compile(
     r"\n(?=(?:@|async def |class |def |export |fn |func |function |pub |type )|[^\s})\]])"
 )
 _UNBROKEN = re.compile(r"(?<!\S)\S{1000,}")
+_LONG_LINE = re.compile(r"[^\n]{16000,}\n?")
+_WINDOW = 8000  # characters that a longer line is taken apart into, at the end of a sentence
 # A turn begins at a line that names its speaker, or after an empty line.
 _TURN = re.compile(r"\n(?=\W{0,4}[^\W\d_][\w .'()-]{0,40}:\s)|(?<=\n)[ \t]*\n(?=[ \t]*\S)")
 
@@ -146,7 +148,29 @@ def _splitter(syntax: Syntax, low: int, high: int) -> MarkdownSplitter | TextSpl
 
 
 def _cut(text: str, syntax: Syntax) -> Iterator[str]:
-    """What has no gap to be cut at is sliced first: the splitter takes quadratic time over it."""
+    """Long lines are taken apart first: the splitter takes quadratic time over them."""
+    start = 0
+    for line in _LONG_LINE.finditer(text):
+        yield from _cut_lines(text[start : line.start()], syntax)
+        for window in _windows(line[0]):
+            yield from _cut_lines(window, syntax)
+        start = line.end()
+    yield from _cut_lines(text[start:], syntax)
+
+
+def _windows(line: str) -> Iterator[str]:
+    start = 0
+    while len(line) - start > 2 * _WINDOW:
+        near = line[start : start + _WINDOW]
+        size = near.rfind(". ") + 2 if ". " in near else near.rfind(" ") + 1
+        size = size or _WINDOW
+        yield line[start : start + size]
+        start += size
+    yield line[start:]
+
+
+def _cut_lines(text: str, syntax: Syntax) -> Iterator[str]:
+    """What has no gap to be cut at is sliced, for the same reason."""
     start = 0
     for run in _UNBROKEN.finditer(text):
         yield from _cut_spaced(text[start : run.start()], syntax)

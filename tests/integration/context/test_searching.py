@@ -8,8 +8,8 @@ import pytest
 from apps.accounts import services as accounts
 from apps.accounts.types import Role
 from apps.context import lexicon, selectors
-from apps.context.models import LexiconTerm, ReadLog
-from apps.context.services import searching, spaces, writing
+from apps.context.models import LexiconTerm, ReadLog, Revision
+from apps.context.services import reading, searching, spaces, writing
 from apps.context.types import SearchMode, SpaceKind
 from octavo.kernel import ids
 from octavo.kernel.errors import Forbidden, InvalidInput, NotFound
@@ -44,6 +44,36 @@ def test_words_are_found_in_their_other_forms(filled: Any) -> None:
 def test_exact_search_finds_a_substring_whatever_its_case(filled: Any) -> None:
     assert find(filled, "KEEPER LIGHTS", mode=SearchMode.EXACT) == ["coast.md"]
     assert find(filled, "100%_", mode=SearchMode.EXACT) == []
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_text_cut_by_the_edge_of_a_chunk_is_found(
+    scope: Any, write: Callable[..., Any], *, at_once: bool
+) -> None:
+    filler = "All quiet on the pier today. " * 26
+    text = "".join(f"{filler}ERR_{n:04}_TIDE the gate is shut. " for n in range(12))
+    seq = write("log.txt", text).revision.seq
+    if not at_once:
+        write("log.txt", "Gone.")
+    starts = Revision.objects.order_by("seq").values_list("starts", flat=True)[0]
+    cut = [text[start - 9 : start + 9] for start in starts[1:]]
+    assert len(cut) > 5
+    for wanted in (*cut, "ERR_0007_TIDE the gate"):
+        found = searching.search(
+            scope=scope,
+            query=wanted.strip(),
+            spaces=["notes"],
+            mode=SearchMode.EXACT,
+            as_of=None if at_once else seq,
+        )
+        assert found.hits
+        for hit in found.hits:
+            assert wanted.strip() in hit.text
+            assert text[hit.citation.start : hit.citation.end] == hit.text
+    if at_once:
+        for wanted in cut:
+            lines = reading.grep(scope=scope, spaces=["notes"], text=wanted)
+            assert [line.key for line in lines] == ["log.txt"]
 
 
 def test_a_citation_names_the_very_characters(filled: Any) -> None:
