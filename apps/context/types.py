@@ -343,6 +343,7 @@ class FileStatus(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     SKIPPED = "skipped"
+    UNPACKED = "unpacked"
     FAILED = "failed"
 
 

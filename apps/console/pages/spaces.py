@@ -15,7 +15,7 @@ from apps.context.services import ingestion, searching, spaces
 from apps.context.types import Moment, SearchMode, SpaceKind
 from apps.governance.types import Action
 from octavo.kernel import ids
-from octavo.kernel.errors import InvalidInput, OctavoError, TooLarge
+from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
 
 _MOST, _MOST_ENTRIES, _HITS = 200, 1000, 10
@@ -113,21 +113,11 @@ def upload(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
         files = request.FILES.getlist("files")
         if not files:
             raise InvalidInput("Choose one or more files first.")
-        for file in files:
-            _refuse_large(str(file.name), file.size or 0)
-        uploads = [(str(file.name), file.read()) for file in files]
+        uploads = [(str(file.name), file) for file in files]
         job = ingestion.start_job(scope=scope, space=space, uploads=uploads)
     except OctavoError as refusal:
         return _show(request, scope, space, refusal=refusal)
     return redirect("console:job", space=space, job_id=ids.encode(ids.Kind.JOB, job.id))
-
-
-def _refuse_large(name: str, size: int) -> None:
-    if size > settings.MAX_FILE_BYTES:
-        raise TooLarge(
-            f"{name} is {size:,} bytes; a file may have {settings.MAX_FILE_BYTES:,}. "
-            "Split it, or raise OCTAVO_MAX_FILE_BYTES."
-        )
 
 
 @require_GET

@@ -181,9 +181,7 @@ def _embed(scope: Scope, place: Space, answers: Mapping[str, Resolution], step: 
     pieces = [
         piece
         for key, answer in answers.items()
-        for piece in chunking.split(
-            answer.content or "", syntax=chunking.syntax_of(key, SpaceKind(place.kind))
-        )
+        for piece in chunking.split_entry(answer.content or "", key=key, kind=SpaceKind(place.kind))
     ]
     texts = {piece.hash: piece.indexed for piece in pieces if piece.indexed}
     return embeddings.ensure(scope=scope, texts=texts, step=step).model_id if texts else None
@@ -198,7 +196,7 @@ def _draft(
         operation=Operation.MERGE,
         why=reason.why,
         kind=EntryKind(said.kind) if said else EntryKind.DOCUMENT,
-        pieces=chunking.split(text, syntax=chunking.syntax_of(sides.key, SpaceKind(place.kind))),
+        pieces=chunking.split_entry(text, key=sides.key, kind=SpaceKind(place.kind)),
         text_hash=hashlib.sha256(text.encode(errors="replace")).digest(),
         model_id=model_id,
         metadata=said.metadata if said else {},

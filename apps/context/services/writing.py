@@ -89,8 +89,7 @@ def write_entry(
 
 
 def _write(scope: Scope, place: Space, draft: revising.Draft, content: str) -> WriteResult:
-    syntax = chunking.syntax_of(draft.key, SpaceKind(place.kind))
-    pieces = chunking.split(content, syntax=syntax)
+    pieces = chunking.split_entry(content, key=draft.key, kind=SpaceKind(place.kind))
     texts = {piece.hash: piece.indexed for piece in pieces if piece.indexed}
     embedded = embeddings.ensure(scope=scope, texts=texts, step=draft.step) if texts else None
     model_id = embedded.model_id if embedded else None
