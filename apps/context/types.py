@@ -22,6 +22,8 @@ class EntryKind(StrEnum):
     MEMORY = "memory"
     FACT = "fact"
     DECISION = "decision"
+    EPISODE = "episode"
+    BLOCK = "block"
 
 
 class SearchMode(StrEnum):
@@ -201,6 +203,55 @@ class Reading:
     rank: int
     score: float
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryBlock:
+    """A named text that is always in the prompt: of all who read the space, or of one `agent`.
+
+    `text` has `limit` characters at most; `about` says what belongs into it.
+    """
+
+    space: str
+    key: str
+    name: str
+    agent: str
+    text: str
+    limit: int
+    about: str
+    revision: int
+    trust: str
+
+
+class FlagKind(StrEnum):
+    """What is doubtful about an entry."""
+
+    OUTDATED = "outdated"
+    SOURCE_CHANGED = "source_changed"
+    CONTRADICTION = "contradiction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """`revision` of `key` is in doubt because of `other` (space, key, revision), or of time."""
+
+    kind: FlagKind
+    key: str
+    revision: int
+    detail: str
+    other: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tidying:
+    """A branch in which notes that say the same are one, to be merged or closed by a person.
+
+    `branch` None: there is nothing to do.
+    """
+
+    space: str
+    branch: str | None
+    changes: tuple["Change", ...] = ()
 
 
 class DropReason(StrEnum):

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.rest.base import ResourceView
+from apps.api.rest.base import ResourceView, answered_once
 from apps.api.rest.fields import ObjectField, StrictSerializer
 from apps.api.rest.moments import MomentField
 from apps.context.services import searching
@@ -83,6 +83,7 @@ class SearchView(ResourceView):
             )
         ],
     )
+    @answered_once
     def post(self, request: Request) -> Response:
         body = self.checked(SearchBody)
         found = searching.search(

@@ -128,6 +128,41 @@ def merge_branch(
     )
 
 
+def embed_resolutions(*, scope: Scope, space: str, resolutions: Mapping[str, Resolution]) -> None:
+    """Have vectors for the texts of the answers, so that `merge_branch` calls no model."""
+    _embed(scope, access.writable_space(scope=scope, name=space), resolutions, "")
+
+
+def preview_merge(*, scope: Scope, space: str, branch: str) -> Changed:
+    """What `merge_branch` would take over now; keys that both changed come with the branch's
+    side.
+    """
+    place = access.readable_space(scope=scope, name=space)
+    source = access.readable_space(scope=scope, name=branch)
+    _check_pair(place, source)
+    changes = [
+        versions.change_of(_target(sides))
+        for sides in _sides(place, source)
+        if restoring.differs(sides.base, sides.theirs)
+        and restoring.differs(sides.ours, sides.theirs)
+    ]
+    return Changed(space=space, seq=place.seq, to=source.seq, changes=tuple(changes), preview=True)
+
+
+def close_branch(*, scope: Scope, branch: str, why: str) -> None:
+    """Refuse what a branch says: it takes no more writes, and nothing of it is merged."""
+    requirements.check_why(why)
+    place = access.writable_space(scope=scope, name=branch)
+    if place.parent_id is None:
+        raise InvalidInput(f"{branch!r} is no branch, so it cannot be closed.")
+    with transaction.atomic():
+        locked = revising.lock_space(place.id)
+        Space.objects.filter(id=locked.id).update(merged_at=Now())
+        audit.record(
+            scope=scope, action="context.branch.close", target=branch, payload={"why": why}
+        )
+
+
 def _check_pair(place: Space, branch: Space) -> None:
     if branch.parent_id != place.id:
         raise InvalidInput(
