@@ -144,7 +144,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
-    """`score` is in 0…1, comparable within one search only."""
+    """`score` is in 0…1, comparable within one search only. `legs` says what each way of searching
+    found: `dense` the cosine, `lexical` the share of the best passage's words, `rerank` the
+    model's own.
+    """
 
     text: str
     score: float
@@ -153,12 +156,13 @@ class SearchHit:
     chunk_id: int
     trust: str
     metadata: Mapping[str, Any]
+    legs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """`as_of` is the sequence number at which each space was searched. `degraded` names the legs
-    that could not be used: `dense` while no embedding model answers.
+    """`as_of` is the sequence number at which each space was searched. `degraded` names what could
+    not be used: `dense` while no embedding model answers, `rerank` while no reranker does.
     """
 
     hits: tuple[SearchHit, ...]

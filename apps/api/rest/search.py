@@ -31,6 +31,11 @@ class SearchBody(StrictSerializer):
         default=None,
         help_text="{field: {operator: value}}; `and`, `or` and `not` nest.",
     )
+    rerank = serializers.CharField(
+        max_length=63,
+        default="none",
+        help_text="The name of a route to a reranker, or `none`.",
+    )
 
 
 class CitationSerializer(serializers.Serializer[Any]):
@@ -54,6 +59,10 @@ class HitSerializer(serializers.Serializer[SearchHit]):
     citation = CitationSerializer()
     metadata = ObjectField()
     trust = serializers.CharField()
+    legs = serializers.DictField(
+        child=serializers.FloatField(),
+        help_text="What each way of searching says: `dense`, `lexical`, `rerank`.",
+    )
 
 
 class SearchResultSerializer(serializers.Serializer[Any]):
@@ -63,7 +72,8 @@ class SearchResultSerializer(serializers.Serializer[Any]):
     )
     degraded = serializers.ListField(
         child=serializers.CharField(),
-        help_text="`dense` while no embedding model answers: the words alone were searched.",
+        help_text="`dense` while no embedding model answers: the words alone were searched. "
+        "`rerank` while no reranker does.",
     )
 
 
@@ -94,5 +104,6 @@ class SearchView(ResourceView):
             mode=SearchMode(body["mode"]),
             as_of=body["as_of"],
             where=body["filter"],
+            rerank="" if body["rerank"] == "none" else body["rerank"],
         )
         return self.shaped(SearchResultSerializer, found)

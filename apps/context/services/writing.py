@@ -139,7 +139,8 @@ def forget_expired() -> int:
 
 
 def erase_entry(*, scope: Scope, space: str, key: str, why: str) -> int:
-    """Remove every revision of `key` for good, with the texts and vectors that nothing else uses.
+    """Remove every revision of `key` for good, here and in the branches of the space, with the
+    texts and vectors that nothing else uses.
 
     Returns how many texts were removed. What remains: the audit entry, and which runs had read it.
     """
@@ -150,7 +151,9 @@ def erase_entry(*, scope: Scope, space: str, key: str, why: str) -> int:
         entry = Entry.objects.filter(space=locked, key=key).first()
         if entry is None:
             raise _no_entry(space, key)
+        branches = erasure.lock_branches(locked)
         chunks, texts = erasure.erase(scope=scope, space=locked, entry=entry)
+        texts += erasure.erase_in_branches(scope=scope, branches=branches, key=key)
         audit.record(
             scope=scope,
             action="context.erase",

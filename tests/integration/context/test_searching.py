@@ -13,7 +13,7 @@ from apps.context.services import reading, searching, spaces, writing
 from apps.context.types import SearchMode, SpaceKind
 from octavo.kernel import ids
 from octavo.kernel.errors import Forbidden, InvalidInput, NotFound
-from tests.integration.context.word_vectors import point_embedding_at
+from tests.integration.context.word_vectors import add_reranker, point_embedding_at
 
 LIGHTHOUSE = "The lighthouse keeper lights the lamp at dusk."
 BAKERY = "The bakery sells rye bread on Mondays."
@@ -249,3 +249,27 @@ def test_term_counts_follow_the_space(filled: Any, write: Callable[..., Any]) ->
     lexicon.count_terms(space_id=Lexicon.objects.get().space_id)
     assert Lexicon.objects.get().chunks == 3
     assert LexiconTerm.objects.filter(df=2).exists()
+
+
+def test_a_reranker_has_the_last_word_and_its_absence_is_told(
+    scope: Any, write: Callable[..., Any], embedder: Any
+) -> None:
+    write("one", "The tide turns at noon, says the almanac of the harbour.")
+    write("many", "Tide, tide and tide again.")
+    add_reranker(scope, url=embedder.url, name="judge")
+
+    def ask() -> Any:
+        return searching.search(
+            scope=scope, query="tide at noon", spaces=["notes"], rerank="judge", limit=1
+        )
+
+    (hit,) = ask().hits
+    assert hit.citation.key == "many"
+    assert set(hit.legs) == {"dense", "lexical", "rerank"}
+    assert 0 < hit.score < 1
+    embedder.is_down = True
+    found = ask()
+    assert found.degraded == ("dense", "rerank")
+    assert found.hits
+    with pytest.raises(NotFound):
+        searching.search(scope=scope, query="tide", spaces=["notes"], rerank="nowhere")
