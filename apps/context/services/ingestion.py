@@ -200,7 +200,8 @@ def _try_again(job: IngestJob, error: Unavailable) -> None:
 
 
 def _close_job(job: IngestJob) -> None:
-    succeeded = job.files.exclude(status=FileStatus.FAILED).exists()
+    idle = (FileStatus.FAILED, FileStatus.UNPACKED)
+    succeeded = job.files.exclude(status__in=idle).exists()
     IngestJob.objects.filter(id=job.id).update(
         status="done" if succeeded else "failed", finished_at=Now()
     )

@@ -124,7 +124,7 @@ SCALARS = st.one_of(
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=8),
-    st.sampled_from([SECRET, f"{SECRET}-1", "2026-01-01", "notes", "0", "run_x"]),
+    st.sampled_from([f"{SECRET}-1", "2026-01-01", "notes", "0", "run_x"]),
 )
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner)
@@ -149,7 +149,7 @@ BODIES = st.fixed_dictionaries(
         "k": st.integers(0, 200),
         "filter": FILTERS,
         "as_of": SCALARS,
-        "rerank": st.sampled_from(["none", SECRET]),
+        "rerank": st.sampled_from(["none", "elsewhere"]),
     },
 )
 PLACES = st.sampled_from(
@@ -179,11 +179,11 @@ def test_no_request_over_rest_tells_of_another_tenant_or_breaks(
 
     def check(answer: Any) -> None:
         told = b"".join(answer).decode() if answer.streaming else answer.content.decode()
-        for name in (f"{SECRET}-branch", f"{SECRET}-1", f"route '{SECRET}'"):
+        for name in (f"{SECRET}-branch", f"{SECRET}-1"):  # what was asked for
             told = told.replace(name, "")
         asked.append(answer.status_code)
         assert answer.status_code < 500, told
-        assert not answer.status_code == 200 or SECRET not in told
+        assert SECRET not in told
 
     def post(path: str, body: Any) -> Any:
         data = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
