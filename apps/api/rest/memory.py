@@ -20,7 +20,10 @@ _WHY = "Why this is written; kept for good."
 
 class BlocksQuery(StrictSerializer):
     agent = serializers.CharField(
-        max_length=63, default="", help_text="Also the blocks of this agent alone."
+        max_length=63,
+        default="",
+        allow_blank=True,
+        help_text="Also the blocks of this agent alone.",
     )
 
 

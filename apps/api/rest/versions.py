@@ -336,8 +336,8 @@ class MergeView(ResourceView):
         ],
     )
     def post(self, request: Request, space: str) -> Response:
-        """Texts are embedded first: what commits together with the key waits for no model."""
         answers = self.checked(MergeBody)["resolutions"]
+        # Embedded first: what commits together with the key waits for no model.
         merging.embed_resolutions(scope=self.scope, space=space, resolutions=answers)
         return self._merge(request, space)
 

@@ -72,8 +72,8 @@ def search(
 
     `exact` finds the query as it is written, then in any case. A hybrid search goes on by words
     alone while no embedding model answers, and says so. `rerank` names a route whose model puts the
-    best hits in their order. Raises `NotFound` for a space that does not
-    exist or that the caller may not read.
+    best hits in their order. Raises `NotFound` for a space that does not exist or that the caller
+    may not read.
     """
     _check(query=query, spaces=spaces, limit=limit, as_of=as_of)
     condition = filters.compile_filter(where)
@@ -117,7 +117,7 @@ def quote(
 
 def _search(scope: Scope, places: Sequence[Space], asked: _Asked, step: str) -> SearchResult:
     vector, degraded = _embedded(scope, places, asked, step)
-    if vector is None and degraded:
+    if degraded:
         asked = replace(asked, mode=SearchMode.LEXICAL)
     wide = replace(asked, limit=max(asked.limit, reranking.CANDIDATES)) if asked.rerank else asked
     rows = _find(scope, places, wide, vector)
