@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.agents import selectors as agents
 from apps.console import presenting, web
 from apps.console.health import find_default_route, layers
+from apps.console.pages.costs import budget_lines
 from apps.context import selectors as context
 from apps.governance import selectors as governance
 from apps.governance.types import Action, ApprovalStatus
@@ -19,7 +20,7 @@ from octavo.kernel import clock, ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
-_RECENT, _MOST_NEEDS, _FOUND = 10, 8, 8
+_RECENT, _MOST_NEEDS, _MOST_BUDGETS, _FOUND = 10, 8, 2, 8
 
 
 @require_GET
@@ -33,10 +34,11 @@ def index(request: HttpRequest, scope: Scope) -> HttpResponse:
     failed = runs.list_runs(scope=scope, status=RunStatus.FAILED, since=today, limit=_MOST_NEEDS)
     totals = runs.sum_runs(scope=scope, since=today)
     shown = {
-        "asks": [presenting.ask_of(scope, approval) for approval in pending],
+        "asks": presenting.asks_of(scope, pending),
         "doubts": _lines(runs.list_waiting(scope=scope, kind="effect", limit=_MOST_NEEDS)),
         "failed": _lines(failed),
         "totals": totals,
+        "budgets": budget_lines(scope)[:_MOST_BUDGETS],
         "failures": totals.by_status.get(RunStatus.FAILED, 0),
         "recent": _lines(runs.list_runs(scope=scope, limit=_RECENT)),
         "layers": layers(scope),
