@@ -257,7 +257,11 @@ class ExportView(ResourceView):
     )
     def get(self, request: Request, space: str) -> FileResponse:
         file = tempfile.TemporaryFile()  # noqa: SIM115  the answer closes it when it is sent
-        transferring.export_space(scope=self.scope, space=space, file=file)
+        try:
+            transferring.export_space(scope=self.scope, space=space, file=file)
+        except BaseException:
+            file.close()
+            raise
         file.seek(0)
         return FileResponse(
             file, as_attachment=True, filename=f"{space}.tar.gz", content_type="application/gzip"
