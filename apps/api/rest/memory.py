@@ -11,7 +11,6 @@ from apps.api.rest.schema import listed
 from apps.api.rest.spaces import WrittenSerializer
 from apps.api.rest.versions import ChangeSerializer
 from apps.context import selectors
-from apps.context.requirements import MOST_OF_BLOCK
 from apps.context.services import merging, remembering, tidying
 from apps.context.types import Flag, FlagKind, MemoryBlock, Tidying
 
@@ -46,7 +45,7 @@ class BlockBody(StrictSerializer):
     why = serializers.CharField(max_length=2000, help_text=_WHY)
     agent = serializers.CharField(max_length=63, default="", allow_blank=True)
     limit = serializers.IntegerField(
-        min_value=1, max_value=MOST_OF_BLOCK, allow_null=True, default=None
+        min_value=1, max_value=remembering.MOST_OF_BLOCK, allow_null=True, default=None
     )
     about = serializers.CharField(max_length=500, allow_null=True, default=None)
     base_rev = serializers.IntegerField(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from apps.context import access, lineage, memory, reads
+from apps.context.requirements import MOST_OF_BLOCK as MOST_OF_BLOCK
 from apps.context.services import writing
 from apps.context.types import EntryKind, MemoryBlock, WriteResult
 from octavo.kernel import ids
