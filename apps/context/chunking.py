@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
+from apps.context import grammar, office
 from apps.context.types import SpaceKind
 
 TARGET_CHARACTERS = (500, 800)
@@ -23,8 +24,8 @@ _JOINED = 1000
 _TITLE = 160
 _CONTEXT = 500  # characters of a neighbouring turn that count
 
-# A page is kept as the Markdown that `html` makes of it.
-_MARKDOWN = {".md", ".markdown", ".mdx", ".rmd", ".html", ".htm", ".xhtml"}
+# A page or an office document is kept as the Markdown that was made of it.
+_MARKDOWN = {".md", ".markdown", ".mdx", ".rmd", ".html", ".htm", ".xhtml", *office.TYPES}
 _CODE = frozenset(
     f".{suffix}"
     for suffixes in (
@@ -40,6 +41,8 @@ _BLOCK_START = re.compile(
     r"\n(?=(?:@|async def |class |def |export |fn |func |function |pub |type )|[^\s})\]])"
 )
 _UNBROKEN = re.compile(r"(?<!\S)\S{1000,}")
+_LONG_LINE = re.compile(r"[^\n]{16000,}\n?")
+_WINDOW = 8000  # characters that a longer line is taken apart into, at the end of a sentence
 # A turn begins at a line that names its speaker, or after an empty line.
 _TURN = re.compile(r"\n(?=\W{0,4}[^\W\d_][\w .'()-]{0,40}:\s)|(?<=\n)[ \t]*\n(?=[ \t]*\S)")
 
@@ -93,12 +96,21 @@ def syntax_of(key: str, kind: SpaceKind) -> Syntax:
     return Syntax.DIALOGUE if kind is SpaceKind.DIALOGUE else Syntax.PROSE
 
 
-def split(text: str, *, syntax: Syntax) -> tuple[Piece, ...]:
-    """The pieces of `text`, in order; none for an empty text."""
+def split_entry(text: str, *, key: str, kind: SpaceKind) -> tuple[Piece, ...]:
+    """The pieces of what `key` of a space of that kind says."""
+    return split(text, syntax=syntax_of(key, kind), key=key)
+
+
+def split(text: str, *, syntax: Syntax, key: str = "") -> tuple[Piece, ...]:
+    """The pieces of `text`, in order; none for an empty text. The ending of `key` tells the
+    grammar of code.
+    """
     if not text:
         return ()
     if syntax is Syntax.DIALOGUE:
         return tuple(_turns(text))
+    if syntax is Syntax.CODE and (code := _definitions(text, key)):
+        return code
     spans = _spans(list(_cut(text, syntax)))
     if syntax is Syntax.MARKDOWN:
         headings = _markdown_headings(text)
@@ -146,7 +158,29 @@ def _splitter(syntax: Syntax, low: int, high: int) -> MarkdownSplitter | TextSpl
 
 
 def _cut(text: str, syntax: Syntax) -> Iterator[str]:
-    """What has no gap to be cut at is sliced first: the splitter takes quadratic time over it."""
+    """Long lines are taken apart first: the splitter takes quadratic time over them."""
+    start = 0
+    for line in _LONG_LINE.finditer(text):
+        yield from _cut_lines(text[start : line.start()], syntax)
+        for window in _windows(line[0]):
+            yield from _cut_lines(window, syntax)
+        start = line.end()
+    yield from _cut_lines(text[start:], syntax)
+
+
+def _windows(line: str) -> Iterator[str]:
+    start = 0
+    while len(line) - start > 2 * _WINDOW:
+        near = line[start : start + _WINDOW]
+        size = near.rfind(". ") + 2 if ". " in near else near.rfind(" ") + 1
+        size = size or _WINDOW
+        yield line[start : start + size]
+        start += size
+    yield line[start:]
+
+
+def _cut_lines(text: str, syntax: Syntax) -> Iterator[str]:
+    """What has no gap to be cut at is sliced, for the same reason."""
     start = 0
     for run in _UNBROKEN.finditer(text):
         yield from _cut_spaced(text[start : run.start()], syntax)
@@ -171,18 +205,42 @@ def _cut_spaced(text: str, syntax: Syntax) -> Iterator[str]:
         yield from _within_tokens(part, syntax)
 
 
+def _definitions(text: str, key: str) -> tuple[Piece, ...]:
+    """Definitions by the grammar of the language, small neighbours together; each piece knows what
+    it lies in. Empty where no grammar reads the text.
+    """
+    found = grammar.blocks(text, key=key, largest=TARGET_CHARACTERS[1])
+    if found is None:
+        return ()
+    inside = {0: "", **dict(found)}
+    pieces: list[Piece] = []
+    start = 0
+    for block in _gather(text, [*inside, len(text)]):
+        heading = inside[start]
+        for part in _cut(block, Syntax.CODE) if len(block) > TARGET_CHARACTERS[1] else (block,):
+            for whole in _within_tokens(part, Syntax.CODE):
+                pieces.append(Piece(text=whole, heading=heading, start=start))
+                start += len(whole)
+    return tuple(pieces)
+
+
 def _cut_code(text: str) -> Iterator[str]:
     """Top-level blocks, gathered up to the target; a block that is larger is cut at line breaks."""
+    bounds = [0, *(match.end() for match in _BLOCK_START.finditer(text)), len(text)]
+    for block in _gather(text, bounds):
+        yield from _within_tokens(block, Syntax.CODE)
+
+
+def _gather(text: str, bounds: list[int]) -> Iterator[str]:
     low, high = TARGET_CHARACTERS
     gathered = ""
-    bounds = [0, *(match.end() for match in _BLOCK_START.finditer(text)), len(text)]
     for start, end in pairwise(bounds):
         block = text[start:end]
         if gathered and (len(gathered) >= low or len(gathered) + len(block) > high):
-            yield from _within_tokens(gathered, Syntax.CODE)
+            yield gathered
             gathered = ""
         gathered += block
-    yield from _within_tokens(gathered, Syntax.CODE)
+    yield gathered
 
 
 def _within_tokens(part: str, syntax: Syntax) -> Iterator[str]:

@@ -78,7 +78,7 @@ def ensure(*, scope: Scope, texts: Mapping[bytes, str], step: str = "") -> Embed
 def embed_texts(*, scope: Scope, texts: Sequence[str], step: str = "") -> list[QueryVector]:
     """Vectors for texts that are asked about, not kept. Raises what any model call raises."""
     result = embedding.embed(
-        scope=_caller(scope), route=ROUTE, texts=list(texts), timeout=TIMEOUT, step=step
+        scope=caller(scope), route=ROUTE, texts=list(texts), timeout=TIMEOUT, step=step
     ).result
     return [QueryVector(values=vector, model_id=result.model_id) for vector in result.vectors]
 
@@ -87,7 +87,7 @@ def _embed(scope: Scope, model_id: UUID, texts: Mapping[bytes, str], step: str) 
     """The model that answered; stops at the first answer of another one than `model_id`."""
     for batch in batched(texts, BATCH):
         result = embedding.embed(
-            scope=_caller(scope),
+            scope=caller(scope),
             route=ROUTE,
             texts=[texts[key] for key in batch],
             timeout=TIMEOUT,
@@ -114,7 +114,7 @@ def _keep(
         cursor.execute(_KEEP, [scope.organisation_id, model_id, hashes, literals])
 
 
-def _caller(scope: Scope) -> Scope:
+def caller(scope: Scope) -> Scope:
     """An agent embeds under its own grants. For everybody else the call is Octavo's own: whoever
     may read or write a space may search or index it, though not call models freely. Usage and
     budgets fall on the same project, key and run.

@@ -1,7 +1,10 @@
 """Erasure removes text from every revision and every copy, unless another entry still says it."""
 
+from collections.abc import Sequence
+
 from django.db import connection
 
+from apps.context import lineage
 from apps.context.models import Entry, Space
 from octavo.kernel.scope import Scope
 
@@ -19,6 +22,35 @@ WHERE NOT EXISTS (
 """
 _DROP_VECTORS = "DELETE FROM embedding WHERE organisation_id = %s AND hash = ANY(%s)"
 _DROP_BLOBS = "DELETE FROM blob WHERE organisation_id = %s AND hash = ANY(%s)"
+
+
+def lock_branches(space: Space) -> list[Space]:
+    """Every branch of the space and of its branches, closed ones too, with their locks."""
+    found: list[Space] = []
+    above = [space.id]
+    while above:
+        below = list(
+            Space.objects.select_for_update(of=("self",))
+            .select_related("parent")
+            .filter(parent__in=above)
+            .order_by("id")
+        )
+        found += below
+        above = [branch.id for branch in below]
+    return found
+
+
+def erase_in_branches(*, scope: Scope, branches: Sequence[Space], key: str) -> int:
+    """Texts removed. What the branches read of the key from their parent is gone with it."""
+    texts = 0
+    for branch in branches:
+        entry = Entry.objects.filter(space=branch, key=key).first()
+        if entry is not None:
+            texts += erase(scope=scope, space=branch, entry=entry)[1]
+        entries, chunks = lineage.count_present(lineage.layers_of(branch))
+        branch.entry_count, branch.chunk_count = entries, chunks
+        branch.save(update_fields=["entry_count", "chunk_count"])
+    return texts
 
 
 def erase(*, scope: Scope, space: Space, entry: Entry) -> tuple[int, int]:

@@ -87,8 +87,7 @@ def _draft(space: Space, incoming: Incoming) -> _Draft:
     if not parsed.text.strip():
         report = FileReport(path=path, status=FileStatus.SKIPPED, detail="empty")
         return _Draft(incoming=incoming, outcome=report)
-    syntax = chunking.syntax_of(key, SpaceKind(space.kind))
-    pieces = chunking.split(parsed.text, syntax=syntax)
+    pieces = chunking.split_entry(parsed.text, key=key, kind=SpaceKind(space.kind))
     return _Draft(incoming=incoming, outcome=parsed, pieces=pieces, is_new=head is None)
 
 

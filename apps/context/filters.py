@@ -5,6 +5,7 @@ it refuses with the path.
 conditions of an object must hold. `and`, `or` and `not` nest.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -87,7 +88,23 @@ class _Compiler:
         if not isinstance(value, Mapping) or not value:
             _refuse(path, f"an object with one of {', '.join(OPERATORS)}")
         parts = [self._compare(f"{path}/{op}", name, op, given) for op, given in value.items()]
-        return f"coalesce({' AND '.join(parts)}, false)"
+        found = f"coalesce({' AND '.join(parts)}, false)"
+        held = [self._held(name, op, given) for op, given in value.items()]
+        return f"({' AND '.join([*filter(None, held), found])})"
+
+    def _held(self, name: str, operator: str, value: Any) -> str:
+        """What the index over metadata can tell, where the condition cannot hold without it."""
+        parts = name.removeprefix("metadata.").split(".")
+        is_indexed = self._comparison(name) == self._metadata and operator in {"eq", "in"}
+        if not is_indexed or any(part.isdigit() for part in parts):
+            return ""
+        wanted = []
+        for item in value if operator == "in" else [value]:
+            wanted.append(item)
+            wanted += [] if isinstance(item, Mapping | list) else [[item]]
+        for part in reversed(parts):
+            wanted = [{part: item} for item in wanted]
+        return f"({' OR '.join(f'v.metadata @> {self._json(item)}' for item in wanted)})"
 
     def _compare(self, path: str, name: str, operator: str, value: Any) -> str:
         self.conditions += 1
@@ -205,7 +222,7 @@ class _Compiler:
         try:
             text = orjson.dumps(value).decode()
         except TypeError:  # an integer past 64 bits
-            text = str(value)
+            text = json.dumps(value)
         return f"{self._bind(text)}::jsonb"
 
     def _bind(self, value: Any) -> str:

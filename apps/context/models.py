@@ -3,6 +3,7 @@ number, so the text of any moment can be told exactly.
 """
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 from pgvector.django import HalfVectorField, SparseVectorField
@@ -111,6 +112,7 @@ class Revision(models.Model):
             models.Index(fields=["entry", "-seq"], name="revision_as_of"),
             models.Index(fields=["space", "seq"], name="revision_space_seq"),
             models.Index(fields=["space", "created_at", "seq"], name="revision_space_time"),
+            GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="revision_metadata"),
         ]
 
 

@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from apps.context import html
+from apps.context import html, office
 from apps.context.types import UnreadableFile
 
 _BOMS = (
@@ -30,7 +30,8 @@ def hash_of(data: bytes) -> bytes:
 
 
 def parse(*, name: str, data: bytes) -> Parsed:
-    """The text of a PDF, of an HTML page, or of a UTF-8 or UTF-16 text file.
+    """The text of a PDF, an office document, an e-mail, an HTML page, or a UTF-8 or UTF-16 text
+    file.
 
     Raises `UnreadableFile` naming the file, the cause and the next step.
     """
@@ -39,10 +40,13 @@ def parse(*, name: str, data: bytes) -> Parsed:
 
         text, pages = pdf.read(name=name, data=data)
         return Parsed(text=text, metadata={"pages": pages})
-    if PurePath(name).suffix.lower() == ".pdf":
+    suffix = PurePath(name).suffix.lower()
+    if suffix in office.TYPES:
+        return Parsed(text=office.read(name=name, data=data), metadata={})
+    if suffix == ".pdf":
         raise UnreadableFile(f"{name} does not begin like a PDF. Export it again and retry.")
     text = _decode(name, data)
-    if PurePath(name).suffix.lower() in _HTML:
+    if suffix in _HTML:
         return Parsed(text=html.to_markdown(text), metadata={})
     return Parsed(text=text, metadata={})
 
@@ -55,8 +59,8 @@ def _decode(name: str, data: bytes) -> str:
             return _decoded(name, data[len(bom) :], encoding)
     if b"\x00" in data[:_SNIFFED]:
         raise UnreadableFile(
-            f"{name} is binary (it holds NUL bytes). Only text, Markdown, code and PDF can be "
-            "read: convert it first."
+            f"{name} is binary (it holds NUL bytes). Only text, Markdown, code, PDF and office "
+            "documents can be read: convert it first."
         )
     return _decoded(name, data, "utf-8")
 

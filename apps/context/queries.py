@@ -11,6 +11,7 @@ from apps.context.types import SearchMode, SpaceKind
 
 POOL = 100  # candidates of each leg
 EXACT_ROWS = 20_000  # up to so many visible rows an exact scan is fast and misses nothing
+FILTERED_ROWS = 5_000  # the same behind a filter, which must be counted first
 INDEXED_DIMENSIONS = frozenset({384, 768, 1024, 1536})
 DENSE_WEIGHT = {SpaceKind.TEXT: 0.5, SpaceKind.CODE: 0.8, SpaceKind.DIALOGUE: 0.3}
 
@@ -60,6 +61,21 @@ _LIVE_PASSING = """, passing AS MATERIALIZED (
   WHERE e.space_id = ANY(%(spaces)s) AND NOT e.is_deleted AND {condition}
 )"""
 _LIVE_PASSES = " AND c.entry_id IN (SELECT id FROM passing)"
+# For the few rows that an index brings in its order; as a join, all that pass would be read first.
+_LIVE_PASSES_EACH = """ AND (
+  SELECT {condition} FROM entry AS e
+  JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
+  WHERE e.id = c.entry_id AND NOT e.is_deleted
+)"""
+_LIVE_COUNT = """
+SELECT count(*) FROM (
+  SELECT 1 FROM entry AS e
+  JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
+  JOIN chunk AS c ON c.entry_id = e.id AND c.died IS NULL
+  WHERE e.space_id = ANY(%(spaces)s) AND NOT e.is_deleted AND {condition}
+  LIMIT {limit}
+) AS visible
+"""
 
 # An earlier moment, or a branch over its parent.
 _PAST_SOURCE = "place AS p JOIN chunk AS c ON c.space_id = p.id"
@@ -111,7 +127,8 @@ _SCORED = """, pool AS (
 ), bounds AS (
   SELECT min(dense) AS d0, max(dense) AS d1, min(lexical) AS l0, max(lexical) AS l1 FROM raw
 ), ranked AS (
-  SELECT id, n, entry_id, hash, {score} AS score
+  SELECT id, n, entry_id, hash, {score} AS score, dense,
+         CASE WHEN l1 > 0 THEN lexical / l1 END AS lexical
   FROM raw, bounds ORDER BY score DESC, id LIMIT %(limit)s
 )"""
 
@@ -128,20 +145,60 @@ _FUSED_SCORE = """
     + (1 - weight) * CASE WHEN l1 > l0 THEN (lexical - l0) / (l1 - l0)
                           WHEN l1 > 0 THEN 1 ELSE 0 END"""
 
-# A whole name spelt so is certain; part of one, or another spelling, is less so.
+# The revisions that are shown, for searching their texts from end to end.
+_LIVE_SHOWN = """, shown AS (
+  SELECT p.n, v.entry_id, v.chunks, v.starts, v.length
+  FROM place AS p JOIN entry AS e ON e.space_id = p.id
+  JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
+  WHERE NOT e.is_deleted {passes}
+)"""
+_PAST_SHOWN = """, shown AS (
+  SELECT p.n, v.entry_id, v.chunks, v.starts, v.length
+  FROM place AS p JOIN entry AS e ON e.space_id = p.id
+  CROSS JOIN LATERAL (
+    SELECT * FROM revision AS r WHERE r.entry_id = e.id AND r.seq <= p.at
+    ORDER BY r.seq DESC LIMIT 1
+  ) AS v
+  WHERE v.operation <> 'delete'
+    AND NOT EXISTS (SELECT 1 FROM hidden AS h WHERE h.n = p.n AND h.id = e.id) {passes}
+)"""
+
+# A chunk is found where the query begins in it; `tail` is what of it lies in the chunks after it. A
+# whole name spelt so is certain; part of one, or another spelling, is less so.
 _VERBATIM = """, ranked AS (
-  SELECT c.id, p.n, c.entry_id, c.hash,
-    CASE WHEN position(%(query)s IN b.text) = 0 THEN 0.6
-         WHEN b.text ~ %(whole)s THEN 1.0 ELSE 0.8 END AS score
-  FROM {source} JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = c.hash
-  WHERE {rows} AND position(lower(%(query)s) IN lower(b.text)) > 0
-  ORDER BY score DESC, c.id
+  SELECT part.id, s.n, s.entry_id, c.hash,
+    substr(whole.text, reach.upto + 1, greatest(reach.found - reach.upto, 0)) AS tail,
+    CASE WHEN position(%(query)s IN seen.own) = 0 THEN 0.6
+         WHEN seen.around ~ %(whole)s THEN 1.0 ELSE 0.8 END AS score,
+    NULL::float8 AS dense, NULL::float8 AS lexical
+  FROM shown AS s
+  CROSS JOIN LATERAL (
+    SELECT string_agg(b.text, '' ORDER BY p.place) AS text
+    FROM unnest(s.chunks) WITH ORDINALITY AS p (id, place) JOIN chunk AS c ON c.id = p.id
+    JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = c.hash
+  ) AS whole
+  CROSS JOIN LATERAL unnest(s.chunks, s.starts) WITH ORDINALITY AS part (id, start, place)
+  CROSS JOIN LATERAL (
+    SELECT substr(whole.text, part.start + 1, size) AS own,
+           substr(whole.text, part.start, size + 2) AS around
+    FROM (SELECT coalesce(s.starts[part.place + 1], s.length) - part.start
+                 + length(%(query)s) - 1) AS width (size)
+  ) AS seen
+  CROSS JOIN LATERAL (
+    SELECT coalesce(s.starts[part.place + 1], s.length) AS upto,
+           part.start + position(lower(%(query)s) IN lower(seen.own)) + length(%(query)s) - 1
+             AS found
+  ) AS reach
+  JOIN chunk AS c ON c.id = part.id
+  WHERE position(lower(%(query)s) IN lower(whole.text)) > 0
+    AND position(lower(%(query)s) IN lower(seen.own)) > 0
+  ORDER BY score DESC, part.id
   LIMIT %(limit)s
 )"""
 _CITED = """
-SELECT r.id, r.score, p.name, s.seq, e.id, e.key, v.number, v.trust, v.metadata, b.text,
+SELECT r.id, r.score, p.name, s.seq, e.id, e.key, v.number, v.trust, v.metadata, {text},
        b.heading, array_position(v.chunks, r.id) AS place,
-       v.starts[array_position(v.chunks, r.id)] AS start, {found} AS found
+       v.starts[array_position(v.chunks, r.id)] AS start, r.dense, r.lexical, {found} AS found
 FROM ranked AS r
 JOIN place AS p ON p.n = r.n
 JOIN space AS s ON s.id = p.id
@@ -190,6 +247,8 @@ COLUMNS = (
     "heading",
     "place",
     "start",
+    "dense",
+    "lexical",
     "found",
 )
 
@@ -215,41 +274,47 @@ def search_statement(shape: Shape) -> str:
         dense = _DENSE_APPROXIMATE.replace("{dimensions}", str(shape.approximate))
     head, found = _asked(shape), "0"
     if shape.mode is SearchMode.EXACT:
-        body = _of_rows(_VERBATIM, shape, named=True)
+        body = _shown(shape) + _VERBATIM
     else:
         body = _legs(shape, dense)
         if shape.mode is not SearchMode.LEXICAL:
             found = "(SELECT count(*) FROM dense)"
-    cited = _CITED.format(found=found, revision=_THEN if shape.past else _HEAD)
+    text = "b.text || r.tail" if shape.mode is SearchMode.EXACT else "b.text"
+    cited = _CITED.format(found=found, text=text, revision=_THEN if shape.past else _HEAD)
     return f"WITH {head}{body}{cited}"
 
 
-def count_statement(shape: Shape) -> str:
+def count_statement(condition: str) -> str:
     """How many chunks a filter leaves, up to one more than are scanned exactly."""
-    rows = _LIVE_ROWS + _LIVE_PASSES
-    return (
-        f"WITH {_asked(shape)} SELECT count(*) FROM "  # noqa: S608  compiled from constants
-        f"(SELECT 1 FROM chunk AS c WHERE {rows} LIMIT {EXACT_ROWS + 1}) AS visible"
-    )
+    return _LIVE_COUNT.replace("{condition}", condition).replace("{limit}", str(FILTERED_ROWS + 1))
 
 
 def _asked(shape: Shape) -> str:
     parts = [_PLACES, _ASKED]
     if shape.past:
         parts.append(_PAST_HIDDEN)
-    if shape.condition:
+    if shape.condition and not shape.approximate:
         passing = _PAST_PASSING if shape.past else _LIVE_PASSING
         parts.append(passing.replace("{condition}", shape.condition))
     return "".join(parts)
 
 
-def _of_rows(template: str, shape: Shape, *, named: bool = False) -> str:
-    """`template` over the rows that may be seen. `named`: with the place of each as `p`."""
+def _shown(shape: Shape) -> str:
+    if shape.past:
+        passes = _PAST_PASSES.replace("c.entry_id", "e.id")
+        return _PAST_SHOWN.format(passes=passes if shape.condition else "")
+    passes = _LIVE_PASSES.replace("c.entry_id", "e.id")
+    return _LIVE_SHOWN.format(passes=passes if shape.condition else "")
+
+
+def _of_rows(template: str, shape: Shape) -> str:
+    """`template` over the rows that may be seen."""
     if shape.past:
         source, rows, row, passes = _PAST_SOURCE, _PAST_ROWS, "c.id, p.n", _PAST_PASSES
     else:
         source, rows, row, passes = _LIVE_SOURCE, _LIVE_ROWS, "c.id", _LIVE_PASSES
-        source += " JOIN place AS p ON p.id = c.space_id" if named else ""
+    if shape.approximate:
+        passes = _LIVE_PASSES_EACH.replace("{condition}", shape.condition)
     rows += passes if shape.condition else ""
     return template.format(source=source, rows=rows, row=row)
 

@@ -1,16 +1,21 @@
 """What may be kept: text that PostgreSQL can hold, a reason for it, and times in their order."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.context.revising import Draft
+from apps.context.types import EntryKind, Operation
 from octavo.kernel.errors import InvalidInput
 
 KEY_LENGTH = 500
 TRUST = ("trusted", "untrusted")
+BLOCK_LIMIT = 2000  # characters of a memory block that says no other
+MOST_OF_BLOCK = 8000
+_BLOCK_KEY = re.compile(r"core/([a-z0-9][a-z0-9_.-]{0,62}/)?[a-z0-9][a-z0-9_-]{0,62}")
 _DEPTH = 20
-_SOURCES = 100
+MOST_SOURCES = 100
 
 
 def check(draft: Draft, *, content: str) -> None:
@@ -23,8 +28,9 @@ def check(draft: Draft, *, content: str) -> None:
     errors += _wrong_text("/content", content)
     errors += wrong_json("/metadata", draft.metadata)
     errors += wrong_json("/sources", list(draft.sources))
-    if len(draft.sources) > _SOURCES:
-        errors.append({"path": "/sources", "detail": f"{_SOURCES} at most"})
+    if len(draft.sources) > MOST_SOURCES:
+        errors.append({"path": "/sources", "detail": f"{MOST_SOURCES} at most"})
+    errors += _wrong_block(draft, content)
     if draft.valid_from and draft.valid_to and draft.valid_from >= draft.valid_to:
         errors.append({"path": "/valid_to", "detail": "must be later than valid_from"})
     _refuse(errors)
@@ -69,6 +75,21 @@ def _wrong_key(key: str) -> list[dict[str, str]]:
     if key.strip() and len(key) <= KEY_LENGTH and key.isprintable():
         return []
     return [{"path": "/key", "detail": f"1 to {KEY_LENGTH} printable characters"}]
+
+
+def _wrong_block(draft: Draft, content: str) -> list[dict[str, str]]:
+    if draft.kind != EntryKind.BLOCK or draft.operation == Operation.DELETE:
+        return []
+    limit = draft.metadata.get("limit", BLOCK_LIMIT)
+    if not isinstance(limit, int) or not 1 <= limit <= MOST_OF_BLOCK:
+        return [{"path": "/metadata/limit", "detail": f"a number from 1 to {MOST_OF_BLOCK}"}]
+    if not _BLOCK_KEY.fullmatch(draft.key):
+        detail = "core/<name> or core/<agent>/<name>, lower-case, for an entry of kind block"
+        return [{"path": "/key", "detail": detail}]
+    if len(content) > limit:
+        detail = f"{len(content)} characters; the block holds {limit}. Shorten what it says first"
+        return [{"path": "/content", "detail": detail}]
+    return []
 
 
 def _wrong_text(path: str, text: str) -> list[dict[str, str]]:

@@ -1,15 +1,18 @@
 """What is in the context store, now or as of an earlier moment; only what the caller may read."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from apps.context import access, history, lineage, reads, views
+from apps.context import access, doubts, history, lineage, memory, reads, views
 from apps.context.models import IngestJob, Revision
 from apps.context.types import (
     Diff,
     EntryKind,
     EntrySummary,
     EntryView,
+    Flag,
     IngestJobView,
+    MemoryBlock,
     Moment,
     Operation,
     Reading,
@@ -89,6 +92,29 @@ def _no_entry(space: str, key: str, *, as_of: Moment | None, revision: int | Non
         f"There is no entry {key!r} in the space {space!r}{moment}. List the space's entries, or "
         "its revisions for what was deleted."
     )
+
+
+def get_core_memory(
+    *, scope: Scope, spaces: Sequence[str], agent: str = ""
+) -> tuple[MemoryBlock, ...]:
+    """What is always in the prompt of whoever reads these spaces, and of `agent` by name: space by
+    space in their order, shared blocks first. Raises `NotFound` for a space that is not for the
+    caller.
+    """
+    return tuple(
+        block
+        for place in access.readable_spaces(scope=scope, names=spaces)
+        for _, block in memory.blocks_of(place, agent=agent, organisation_id=scope.organisation_id)
+    )
+
+
+def list_flags(*, scope: Scope, space: str, limit: int = 200) -> list[Flag]:
+    """What is doubtful in a space, by key: what no longer holds, rests on what was changed since,
+    or is contradicted. Of sources, only those that the caller may read are told.
+    """
+    place = access.readable_space(scope=scope, name=space)
+    readable = access.all_readable(scope=scope)
+    return doubts.flags_of(place, readable=readable, limit=limit)
 
 
 def list_revisions(

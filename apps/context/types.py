@@ -22,6 +22,8 @@ class EntryKind(StrEnum):
     MEMORY = "memory"
     FACT = "fact"
     DECISION = "decision"
+    EPISODE = "episode"
+    BLOCK = "block"
 
 
 class SearchMode(StrEnum):
@@ -153,7 +155,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
-    """`score` is in 0…1, comparable within one search only."""
+    """`score` is in 0…1, comparable within one search only. `legs` says what each way of searching
+    found: `dense` the cosine, `lexical` the share of the best passage's words, `rerank` the
+    model's own.
+    """
 
     text: str
     score: float
@@ -162,12 +167,13 @@ class SearchHit:
     chunk_id: int
     trust: str
     metadata: Mapping[str, Any]
+    legs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """`as_of` is the sequence number at which each space was searched. `degraded` names the legs
-    that could not be used: `dense` while no embedding model answers.
+    """`as_of` is the sequence number at which each space was searched. `degraded` names what could
+    not be used: `dense` while no embedding model answers, `rerank` while no reranker does.
     """
 
     hits: tuple[SearchHit, ...]
@@ -212,6 +218,55 @@ class Reading:
     rank: int
     score: float
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryBlock:
+    """A named text that is always in the prompt: of all who read the space, or of one `agent`.
+
+    `text` has `limit` characters at most; `about` says what belongs into it.
+    """
+
+    space: str
+    key: str
+    name: str
+    agent: str
+    text: str
+    limit: int
+    about: str
+    revision: int
+    trust: str
+
+
+class FlagKind(StrEnum):
+    """What is doubtful about an entry."""
+
+    OUTDATED = "outdated"
+    SOURCE_CHANGED = "source_changed"
+    CONTRADICTION = "contradiction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """`revision` of `key` is in doubt because of `other` (space, key, revision), or of time."""
+
+    kind: FlagKind
+    key: str
+    revision: int
+    detail: str
+    other: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tidying:
+    """A branch in which notes that say the same are one, to be merged or closed by a person.
+
+    `branch` None: there is nothing to do.
+    """
+
+    space: str
+    branch: str | None
+    changes: tuple["Change", ...] = ()
 
 
 class DropReason(StrEnum):
@@ -354,6 +409,7 @@ class FileStatus(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     SKIPPED = "skipped"
+    UNPACKED = "unpacked"
     FAILED = "failed"
 
 

@@ -134,6 +134,20 @@ class EmbeddingResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RerankRequest:
+    query: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankResult:
+    """`scores[i]` belongs to `texts[i]`; how large they are is the model's own affair."""
+
+    scores: tuple[float, ...]
+    usage: TokenUsage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLoad:
     """What a server says of its work; shares are from 0 to 1, None where it does not say."""
 

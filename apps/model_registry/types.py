@@ -20,6 +20,7 @@ class ProviderKind(StrEnum):
 class ModelKind(StrEnum):
     CHAT = "chat"
     EMBEDDING = "embedding"
+    RERANK = "rerank"
 
 
 class Tier(StrEnum):

@@ -11,11 +11,13 @@ from tests.architecture.source import ROOT
 HEAVY = {
     "anthropic",
     "genai_prices",
+    "kreuzberg",
     "onnxruntime",
     "openai",
     "pypdfium2",
     "torch",
     "transformers",
+    "tree_sitter",
     "vllm",
     "xllamacpp",
 }

@@ -89,6 +89,20 @@ def idempotent(handler: Handler) -> Handler:
     frees the key.
     """
 
+    return _once(handler, _answer_once)
+
+
+def answered_once(handler: Handler) -> Handler:
+    """As `idempotent`, for a handler that waits for a model and may be repeated without harm: the
+    key is held by itself while the work is under way, and a request next to it is refused.
+    """
+    return _once(handler, _answer_apart)
+
+
+def _once(
+    handler: Handler,
+    answer_once: Callable[["ResourceView", str, Callable[[], Response]], Response | OctavoError],
+) -> Handler:
     @wraps(handler)
     def answer(view: ResourceView, request: Request, *args: Any, **kwargs: Any) -> Response:
         key = request.headers.get(IDEMPOTENCY_HEADER, _key_in_body(view))
@@ -98,7 +112,7 @@ def idempotent(handler: Handler) -> Handler:
             raise InvalidInput(
                 f"{IDEMPOTENCY_HEADER} must be 1 to {_MAX_KEY} printable characters."
             )
-        outcome = _answer_once(view, key, lambda: handler(view, request, *args, **kwargs))
+        outcome = answer_once(view, key, lambda: handler(view, request, *args, **kwargs))
         if isinstance(outcome, OctavoError):
             raise outcome
         return outcome
@@ -119,16 +133,39 @@ def _answer_once(
     with transaction.atomic():
         stored = idempotency.claim(scope=view.scope, key=key, fingerprint=fingerprint)
         if stored is not None:
-            body = orjson.loads(stored.body) if stored.body else None
-            return Response(body, status=stored.status, headers={REPLAYED_HEADER: "true"})
+            return _replayed(stored)
         try:
             response = work()
         except OctavoError as refusal:  # what the refusal recorded must commit with it
             idempotency.abandon(scope=view.scope, key=key)
             return refusal
-        kept = idempotency.Answer(status=response.status_code, body=orjson.dumps(_kept(response)))
-        idempotency.complete(scope=view.scope, key=key, answer=kept)
+        _complete(view, key, response)
     return response
+
+
+def _answer_apart(
+    view: ResourceView, key: str, work: Callable[[], Response]
+) -> Response | OctavoError:
+    stored = idempotency.claim(scope=view.scope, key=key, fingerprint=_fingerprint(view.request))
+    if stored is not None:
+        return _replayed(stored)
+    try:
+        response = work()
+    except BaseException:
+        idempotency.abandon(scope=view.scope, key=key)
+        raise
+    _complete(view, key, response)
+    return response
+
+
+def _replayed(stored: idempotency.Answer) -> Response:
+    body = orjson.loads(stored.body) if stored.body else None
+    return Response(body, status=stored.status, headers={REPLAYED_HEADER: "true"})
+
+
+def _complete(view: ResourceView, key: str, response: Response) -> None:
+    kept = idempotency.Answer(status=response.status_code, body=orjson.dumps(_kept(response)))
+    idempotency.complete(scope=view.scope, key=key, answer=kept)
 
 
 def _kept(response: Response) -> Any:

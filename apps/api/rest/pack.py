@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.rest.base import ResourceView
+from apps.api.rest.base import ResourceView, answered_once
 from apps.api.rest.fields import StrictSerializer
 from apps.context.services import packing
 from apps.context.types import DropReason, Packed
@@ -72,6 +72,7 @@ class PackView(ResourceView):
             )
         ],
     )
+    @answered_once
     def post(self, request: Request) -> Response:
         body = self.checked(PackBody)
         packed = packing.pack(

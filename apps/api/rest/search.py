@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.rest.base import ResourceView
+from apps.api.rest.base import ResourceView, answered_once
 from apps.api.rest.fields import ObjectField, StrictSerializer
 from apps.api.rest.moments import MomentField
 from apps.context.services import searching
@@ -30,6 +30,11 @@ class SearchBody(StrictSerializer):
         allow_null=True,
         default=None,
         help_text="{field: {operator: value}}; `and`, `or` and `not` nest.",
+    )
+    rerank = serializers.CharField(
+        max_length=63,
+        default="none",
+        help_text="The name of a route to a reranker, or `none`.",
     )
 
 
@@ -54,6 +59,10 @@ class HitSerializer(serializers.Serializer[SearchHit]):
     citation = CitationSerializer()
     metadata = ObjectField()
     trust = serializers.CharField()
+    legs = serializers.DictField(
+        child=serializers.FloatField(),
+        help_text="What each way of searching says: `dense`, `lexical`, `rerank`.",
+    )
 
 
 class SearchResultSerializer(serializers.Serializer[Any]):
@@ -63,7 +72,8 @@ class SearchResultSerializer(serializers.Serializer[Any]):
     )
     degraded = serializers.ListField(
         child=serializers.CharField(),
-        help_text="`dense` while no embedding model answers: the words alone were searched.",
+        help_text="`dense` while no embedding model answers: the words alone were searched. "
+        "`rerank` while no reranker does.",
     )
 
 
@@ -83,6 +93,7 @@ class SearchView(ResourceView):
             )
         ],
     )
+    @answered_once
     def post(self, request: Request) -> Response:
         body = self.checked(SearchBody)
         found = searching.search(
@@ -93,5 +104,6 @@ class SearchView(ResourceView):
             mode=SearchMode(body["mode"]),
             as_of=body["as_of"],
             where=body["filter"],
+            rerank="" if body["rerank"] == "none" else body["rerank"],
         )
         return self.shaped(SearchResultSerializer, found)

@@ -1,9 +1,8 @@
 """Spaces, their entries and revisions, and ingestion of uploaded files."""
 
 import tempfile
-from typing import Any
+from typing import IO, Any
 
-from django.conf import settings
 from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -31,7 +30,7 @@ from apps.context.types import (
     WriteResult,
 )
 from octavo.kernel import ids
-from octavo.kernel.errors import InvalidInput, TooLarge
+from octavo.kernel.errors import InvalidInput
 from octavo.kernel.ids import Kind
 
 MAX_FILES = 200
@@ -258,7 +257,11 @@ class ExportView(ResourceView):
     )
     def get(self, request: Request, space: str) -> FileResponse:
         file = tempfile.TemporaryFile()  # noqa: SIM115  the answer closes it when it is sent
-        transferring.export_space(scope=self.scope, space=space, file=file)
+        try:
+            transferring.export_space(scope=self.scope, space=space, file=file)
+        except BaseException:
+            file.close()
+            raise
         file.seek(0)
         return FileResponse(
             file, as_attachment=True, filename=f"{space}.tar.gz", content_type="application/gzip"
@@ -391,7 +394,8 @@ class IngestView(ResourceView):
         return self.shaped(StartedJobSerializer, job, status=202)
 
 
-def _uploads(request: Request) -> list[tuple[str, bytes]]:
+def _uploads(request: Request) -> list[tuple[str, IO[bytes]]]:
+    """The files stay where the upload put them until each is stored."""
     files = [file for name in request.FILES for file in request.FILES.getlist(name)]
     paths = request.POST.getlist("path") or [file.name for file in files]
     if not files or len(files) > MAX_FILES or len(paths) != len(files):
@@ -400,13 +404,7 @@ def _uploads(request: Request) -> list[tuple[str, bytes]]:
             f"none.",
             errors=[{"path": "/files", "detail": f"{len(files)} files, {len(paths)} paths"}],
         )
-    for file in files:
-        if file.size > settings.MAX_FILE_BYTES:
-            raise TooLarge(
-                f"{file.name} is {file.size:,} bytes; a file may have {settings.MAX_FILE_BYTES:,}. "
-                "Split it, or raise OCTAVO_MAX_FILE_BYTES."
-            )
-    return [(path, file.read()) for path, file in zip(paths, files, strict=True)]
+    return list(zip(paths, files, strict=True))
 
 
 class JobView(ResourceView):

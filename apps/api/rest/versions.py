@@ -302,8 +302,25 @@ class BranchesView(ResourceView):
         )
 
 
+class MergeQuery(StrictSerializer):
+    branch = serializers.CharField(max_length=63)
+
+
 class MergeView(ResourceView):
     tag = "context"
+
+    @extend_schema(
+        operation_id="preview_merge",
+        summary="See what merging a branch would change",
+        parameters=[MergeQuery],
+        responses=ChangedSerializer,
+    )
+    def get(self, request: Request, space: str) -> Response:
+        branch = self.query(MergeQuery)["branch"]
+        return self.shaped(
+            ChangedSerializer,
+            merging.preview_merge(scope=self.scope, space=space, branch=branch),
+        )
 
     @extend_schema(
         operation_id="merge_branch",
@@ -319,6 +336,13 @@ class MergeView(ResourceView):
         ],
     )
     def post(self, request: Request, space: str) -> Response:
+        answers = self.checked(MergeBody)["resolutions"]
+        # Embedded first: what commits together with the key waits for no model.
+        merging.embed_resolutions(scope=self.scope, space=space, resolutions=answers)
+        return self._merge(request, space)
+
+    @idempotent
+    def _merge(self, request: Request, space: str) -> Response:
         body = self.checked(MergeBody)
         changed = merging.merge_branch(
             scope=self.scope,

@@ -15,7 +15,7 @@ from apps.context.services import ingestion, searching, spaces
 from apps.context.types import Moment, SearchMode, SpaceKind
 from apps.governance.types import Action
 from octavo.kernel import ids
-from octavo.kernel.errors import InvalidInput, OctavoError, TooLarge
+from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
 
 _MOST, _MOST_ENTRIES, _HITS = 200, 1000, 10
@@ -75,6 +75,7 @@ def _show(
     refusal: OctavoError | None = None,
 ) -> HttpResponse:
     place = context.get_space(scope=scope, name=space)
+    as_of = None if as_of == place.seq else as_of
     entries = context.list_entries(scope=scope, space=space, limit=_MOST_ENTRIES, as_of=as_of)
     shown = {
         "space": place,
@@ -85,12 +86,13 @@ def _show(
         "may_write": as_of is None and web.may(scope, Action.CONTEXT_WRITE),
         "most_bytes": settings.MAX_FILE_BYTES,
         "refusal": refusal.detail if refusal else "",
-        **_search(request, scope, space),
+        "at": as_of if isinstance(as_of, int) else place.seq,
+        **_search(request, scope, space, as_of),
     }
     return web.render(request, scope, "space", shown, status=refusal.status if refusal else 200)
 
 
-def _search(request: HttpRequest, scope: Scope, space: str) -> dict[str, Any]:
+def _search(request: HttpRequest, scope: Scope, space: str, as_of: Moment | None) -> dict[str, Any]:
     words = request.GET.get("q", "").replace("\0", "").strip()[: searching.MAX_QUERY]
     mode = request.GET.get("mode", "")
     mode = mode if mode in list(SearchMode) else SearchMode.HYBRID
@@ -99,11 +101,16 @@ def _search(request: HttpRequest, scope: Scope, space: str) -> dict[str, Any]:
         return shown
     try:
         found = searching.search(
-            scope=scope, query=words, spaces=[space], limit=_HITS, mode=SearchMode(mode)
+            scope=scope,
+            query=words,
+            spaces=[space],
+            limit=_HITS,
+            mode=SearchMode(mode),
+            as_of=as_of,
         )
     except OctavoError as refusal:
         return {**shown, "search_refusal": refusal.detail, "hits": ()}
-    return {**shown, "hits": found.hits}
+    return {**shown, "hits": found.hits, "degraded": found.degraded}
 
 
 @require_POST
@@ -113,21 +120,11 @@ def upload(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
         files = request.FILES.getlist("files")
         if not files:
             raise InvalidInput("Choose one or more files first.")
-        for file in files:
-            _refuse_large(str(file.name), file.size or 0)
-        uploads = [(str(file.name), file.read()) for file in files]
+        uploads = [(str(file.name), file) for file in files]
         job = ingestion.start_job(scope=scope, space=space, uploads=uploads)
     except OctavoError as refusal:
         return _show(request, scope, space, refusal=refusal)
     return redirect("console:job", space=space, job_id=ids.encode(ids.Kind.JOB, job.id))
-
-
-def _refuse_large(name: str, size: int) -> None:
-    if size > settings.MAX_FILE_BYTES:
-        raise TooLarge(
-            f"{name} is {size:,} bytes; a file may have {settings.MAX_FILE_BYTES:,}. "
-            "Split it, or raise OCTAVO_MAX_FILE_BYTES."
-        )
 
 
 @require_GET

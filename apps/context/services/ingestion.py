@@ -12,17 +12,16 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 from django.db.models.functions import Now
 
-from apps.context import access, filing, views, walking
+from apps.context import access, filing, receiving, unpacking, views, walking
 from apps.context.models import IngestFile, IngestJob
-from apps.context.types import FileReport, FileStatus, IngestJobView
+from apps.context.types import FileReport, FileStatus, IngestJobView, UnreadableFile
 from octavo.kernel import audit, ids, jobs
-from octavo.kernel.errors import InvalidInput, TooLarge, Unavailable
+from octavo.kernel.errors import Unavailable
 from octavo.kernel.scope import Principal, PrincipalKind, Scope
 
 log = logging.getLogger(__name__)
 
 JOB = "context.ingest"
-MAX_UPLOADS = 1000
 _ATTEMPTS = 30
 _PAUSE = timedelta(seconds=30)
 _MOST_LOST = 3
@@ -60,30 +59,19 @@ def ingest_paths(
     """
     place = access.writable_space(scope=scope, name=space)
     reports = []
-    files = map(_read, walking.find_files(paths))
+    files = (file for found in walking.find_files(paths) for file in _read(found))
     for _, report in filing.file_all(scope=scope, space=place, files=files):
         reports.append(report)
         on_file(report)
     return reports
 
 
-def start_job(*, scope: Scope, space: str, uploads: Sequence[tuple[str, bytes]]) -> IngestJobView:
-    """Keep the files and promise to ingest them. Raises `TooLarge` for one over the cap."""
+def start_job(*, scope: Scope, space: str, uploads: Sequence[receiving.Upload]) -> IngestJobView:
+    """Keep the files and promise to ingest them; of an archive, the files in it. Raises `TooLarge`
+    for one over the cap.
+    """
     place = access.writable_space(scope=scope, name=space)
-    if not 1 <= len(uploads) <= MAX_UPLOADS:
-        raise InvalidInput(
-            f"{len(uploads)} files were sent: send 1 to {MAX_UPLOADS} at a time.",
-            errors=[{"path": "/files", "detail": f"1 to {MAX_UPLOADS} files"}],
-        )
-    for name, data in uploads:
-        if len(data) > settings.MAX_FILE_BYTES:
-            raise TooLarge(_over_cap(name, len(data)))
-    names = [_key_of_upload(name) for name, _ in uploads]
-    if repeated := next((name for name in names if names.count(name) > 1), ""):
-        raise InvalidInput(
-            f"Two files are called {repeated!r}, and one would replace the other: rename one.",
-            errors=[{"path": "/files", "detail": f"{repeated} more than once"}],
-        )
+    names = receiving.check(uploads)
     with transaction.atomic():
         job = IngestJob.objects.create(
             space=place,
@@ -92,10 +80,7 @@ def start_job(*, scope: Scope, space: str, uploads: Sequence[tuple[str, bytes]])
             principal_id=scope.principal.id,
             principal_name=scope.principal.name,
         )
-        IngestFile.objects.bulk_create(
-            IngestFile(job=job, name=name, payload=data)
-            for name, (_, data) in zip(names, uploads, strict=True)
-        )
+        receiving.keep(job, names, uploads)
         jobs.enqueue(JOB, job_id=str(job.id))
         audit.record(
             scope=scope,
@@ -121,6 +106,7 @@ def run_job(*, job_id: str) -> None:
         if job.lost >= _MOST_LOST:
             _fail_rest(job, _WORKER_LOST)
         with _kept(job):
+            receiving.unpack_archives(job)
             for incoming, report in filing.file_all(
                 scope=_scope_of(job), space=job.space, files=_uploads(job)
             ):
@@ -214,7 +200,8 @@ def _try_again(job: IngestJob, error: Unavailable) -> None:
 
 
 def _close_job(job: IngestJob) -> None:
-    succeeded = job.files.exclude(status=FileStatus.FAILED).exists()
+    idle = (FileStatus.FAILED, FileStatus.UNPACKED)
+    succeeded = job.files.exclude(status__in=idle).exists()
     IngestJob.objects.filter(id=job.id).update(
         status="done" if succeeded else "failed", finished_at=Now()
     )
@@ -232,28 +219,35 @@ def _scope_of(job: IngestJob) -> Scope:
     )
 
 
-def _read(found: walking.Found) -> filing.Incoming:
+def _read(found: walking.Found) -> Iterator[filing.Incoming]:
+    """The file, or of an archive the files in it."""
     path, key = found.path, found.key
     if found.problem:
-        return filing.Incoming(path=path, key=key, problem=f"{path} {found.problem}.")
+        yield filing.Incoming(path=path, key=key, problem=f"{path} {found.problem}.")
+        return
     try:
         size = path.stat().st_size
-        if size > settings.MAX_FILE_BYTES:
-            return filing.Incoming(path=path, key=key, problem=_over_cap(str(path), size))
-        return filing.Incoming(path=path, key=key, data=path.read_bytes())
+        if unpacking.is_archive(key):
+            yield from _unpacked(path, key)
+        elif size > settings.MAX_FILE_BYTES:
+            problem = receiving.over_cap(str(path), size)
+            yield filing.Incoming(path=path, key=key, problem=problem)
+        else:
+            yield filing.Incoming(path=path, key=key, data=path.read_bytes())
     except OSError as error:
         reason = f"{path} cannot be read: {error.strerror}. Check its permissions."
-        return filing.Incoming(path=path, key=key, problem=reason)
+        yield filing.Incoming(path=path, key=key, problem=reason)
 
 
-def _key_of_upload(name: str) -> str:
-    """A relative path with forward slashes; what would climb out of it is dropped."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in {"", ".", ".."}]
-    return "/".join(parts) or "unnamed"
-
-
-def _over_cap(name: str, size: int) -> str:
-    cap = settings.MAX_FILE_BYTES
-    return (
-        f"{name} has {size:,} bytes; the cap is {cap:,}. Split it, or raise OCTAVO_MAX_FILE_BYTES."
-    )
+def _unpacked(path: Path, key: str) -> Iterator[filing.Incoming]:
+    try:
+        with path.open("rb") as file:
+            for member in unpacking.members(file, name=key):
+                yield filing.Incoming(
+                    path=PurePosixPath(member.key),
+                    key=member.key,
+                    data=member.data,
+                    problem=member.problem,
+                )
+    except UnreadableFile as error:
+        yield filing.Incoming(path=path, key=key, problem=str(error))

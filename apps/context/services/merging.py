@@ -128,6 +128,41 @@ def merge_branch(
     )
 
 
+def embed_resolutions(*, scope: Scope, space: str, resolutions: Mapping[str, Resolution]) -> None:
+    """Have vectors for the texts of the answers, so that `merge_branch` calls no model."""
+    _embed(scope, access.writable_space(scope=scope, name=space), resolutions, "")
+
+
+def preview_merge(*, scope: Scope, space: str, branch: str) -> Changed:
+    """What `merge_branch` would take over now; keys that both changed come with the branch's
+    side.
+    """
+    place = access.readable_space(scope=scope, name=space)
+    source = access.readable_space(scope=scope, name=branch)
+    _check_pair(place, source)
+    changes = [
+        versions.change_of(_target(sides))
+        for sides in _sides(place, source)
+        if restoring.differs(sides.base, sides.theirs)
+        and restoring.differs(sides.ours, sides.theirs)
+    ]
+    return Changed(space=space, seq=place.seq, to=source.seq, changes=tuple(changes), preview=True)
+
+
+def close_branch(*, scope: Scope, branch: str, why: str) -> None:
+    """Refuse what a branch says: it takes no more writes, and nothing of it is merged."""
+    requirements.check_why(why)
+    place = access.writable_space(scope=scope, name=branch)
+    if place.parent_id is None:
+        raise InvalidInput(f"{branch!r} is no branch, so it cannot be closed.")
+    with transaction.atomic():
+        locked = revising.lock_space(place.id)
+        Space.objects.filter(id=locked.id).update(merged_at=Now())
+        audit.record(
+            scope=scope, action="context.branch.close", target=branch, payload={"why": why}
+        )
+
+
 def _check_pair(place: Space, branch: Space) -> None:
     if branch.parent_id != place.id:
         raise InvalidInput(
@@ -181,9 +216,7 @@ def _embed(scope: Scope, place: Space, answers: Mapping[str, Resolution], step: 
     pieces = [
         piece
         for key, answer in answers.items()
-        for piece in chunking.split(
-            answer.content or "", syntax=chunking.syntax_of(key, SpaceKind(place.kind))
-        )
+        for piece in chunking.split_entry(answer.content or "", key=key, kind=SpaceKind(place.kind))
     ]
     texts = {piece.hash: piece.indexed for piece in pieces if piece.indexed}
     return embeddings.ensure(scope=scope, texts=texts, step=step).model_id if texts else None
@@ -198,7 +231,7 @@ def _draft(
         operation=Operation.MERGE,
         why=reason.why,
         kind=EntryKind(said.kind) if said else EntryKind.DOCUMENT,
-        pieces=chunking.split(text, syntax=chunking.syntax_of(sides.key, SpaceKind(place.kind))),
+        pieces=chunking.split_entry(text, key=sides.key, kind=SpaceKind(place.kind)),
         text_hash=hashlib.sha256(text.encode(errors="replace")).digest(),
         model_id=model_id,
         metadata=said.metadata if said else {},

@@ -17,7 +17,7 @@ MAX_TEXT = 500
 _LINE_CAP = 400  # characters of a line that are shown
 _ENTRIES = 200  # entries that one search for lines opens
 
-# The revisions that hold the text, told by their chunks; one that a chunk's edge cuts is missed.
+# The revisions that hold the text, wherever their chunks are cut.
 _HOLDING = """
 SELECT v.id FROM unnest(%(spaces)s::uuid[], %(seqs)s::bigint[])
   WITH ORDINALITY AS layer (space_id, seq, depth)
@@ -27,11 +27,14 @@ CROSS JOIN LATERAL (
   WHERE r.entry_id = e.id AND r.seq <= layer.seq ORDER BY r.seq DESC LIMIT 1
 ) AS v
 WHERE v.operation <> 'delete'
-  AND EXISTS (
-    SELECT 1 FROM unnest(v.chunks) AS part (id) JOIN chunk AS c ON c.id = part.id
-    JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = c.hash
-    WHERE CASE WHEN %(ignore_case)s THEN position(lower(%(text)s) IN lower(b.text))
-               ELSE position(%(text)s IN b.text) END > 0)
+  AND (
+    SELECT CASE WHEN %(ignore_case)s THEN position(lower(%(text)s) IN lower(whole.text))
+                ELSE position(%(text)s IN whole.text) END
+    FROM (SELECT string_agg(b.text, '' ORDER BY part.place) AS text
+          FROM unnest(v.chunks) WITH ORDINALITY AS part (id, place)
+          JOIN chunk AS c ON c.id = part.id
+          JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = c.hash) AS whole
+  ) > 0
   AND NOT EXISTS (
     SELECT 1 FROM unnest(%(spaces)s::uuid[], %(seqs)s::bigint[])
       WITH ORDINALITY AS above (space_id, seq, depth)

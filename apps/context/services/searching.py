@@ -11,7 +11,16 @@ from typing import Any
 import orjson
 from django.db import connection, transaction
 
-from apps.context import access, embeddings, filters, lineage, queries, quoting, reads
+from apps.context import (
+    access,
+    embeddings,
+    filters,
+    lineage,
+    queries,
+    quoting,
+    reads,
+    reranking,
+)
 from apps.context.embeddings import QueryVector
 from apps.context.models import Space
 from apps.context.requirements import is_text
@@ -43,6 +52,7 @@ class _Asked:
     mode: SearchMode
     moments: tuple[int | None, ...]
     condition: filters.Condition | None = None
+    rerank: str = ""
 
 
 def search(
@@ -54,14 +64,16 @@ def search(
     mode: SearchMode = SearchMode.HYBRID,
     as_of: Moment | None = None,
     where: Mapping[str, Any] | None = None,
+    rerank: str = "",
     step: str = "",
 ) -> SearchResult:
     """The best chunks for `query`, best first; those of an earlier moment with `as_of`, and only
     those whose revision passes the filter `where`.
 
     `exact` finds the query as it is written, then in any case. A hybrid search goes on by words
-    alone while no embedding model answers, and says so. Raises `NotFound` for a space that does not
-    exist or that the caller may not read.
+    alone while no embedding model answers, and says so. `rerank` names a route whose model puts the
+    best hits in their order. Raises `NotFound` for a space that does not exist or that the caller
+    may not read.
     """
     _check(query=query, spaces=spaces, limit=limit, as_of=as_of)
     condition = filters.compile_filter(where)
@@ -72,6 +84,7 @@ def search(
         mode=mode,
         condition=condition,
         moments=tuple(lineage.seq_at(place, as_of) for place in places),
+        rerank=rerank,
     )
     return _search(scope, places, asked, step)
 
@@ -106,8 +119,14 @@ def _search(scope: Scope, places: Sequence[Space], asked: _Asked, step: str) -> 
     vector, degraded = _embedded(scope, places, asked, step)
     if degraded:
         asked = replace(asked, mode=SearchMode.LEXICAL)
-    rows = _find(scope, places, asked, vector)
+    wide = replace(asked, limit=max(asked.limit, reranking.CANDIDATES)) if asked.rerank else asked
+    rows = _find(scope, places, wide, vector)
     hits = tuple(_hit(row) for row in rows)
+    if asked.rerank:
+        hits, unranked = reranking.reorder(
+            scope=scope, route=asked.rerank, query=asked.query, hits=hits, step=step
+        )
+        hits, degraded = hits[: asked.limit], degraded + unranked
     reads.log_hits(scope=scope, step=step, spaces=places, hits=hits)
     present = {place.name: place.seq for place in places} | {r["space"]: r["seq"] for r in rows}
     as_of = {
@@ -209,9 +228,9 @@ def _is_large(places: Sequence[Space], shape: queries.Shape, values: dict[str, A
     if not shape.condition:
         return True
     with connection.cursor() as cursor:
-        cursor.execute(queries.count_statement(shape), values)
+        cursor.execute(queries.count_statement(shape.condition), values)
         (visible,) = cursor.fetchone() or (0,)
-    return int(visible) > queries.EXACT_ROWS
+    return int(visible) > queries.FILTERED_ROWS
 
 
 def _run(shape: queries.Shape, values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -243,4 +262,5 @@ def _hit(row: dict[str, Any]) -> SearchHit:
         chunk_id=row["chunk_id"],
         trust=row["trust"],
         metadata=orjson.loads(row["metadata"]),
+        legs={leg: float(row[leg]) for leg in ("dense", "lexical") if row[leg] is not None},
     )

@@ -89,8 +89,7 @@ def write_entry(
 
 
 def _write(scope: Scope, place: Space, draft: revising.Draft, content: str) -> WriteResult:
-    syntax = chunking.syntax_of(draft.key, SpaceKind(place.kind))
-    pieces = chunking.split(content, syntax=syntax)
+    pieces = chunking.split_entry(content, key=draft.key, kind=SpaceKind(place.kind))
     texts = {piece.hash: piece.indexed for piece in pieces if piece.indexed}
     embedded = embeddings.ensure(scope=scope, texts=texts, step=draft.step) if texts else None
     model_id = embedded.model_id if embedded else None
@@ -140,7 +139,8 @@ def forget_expired() -> int:
 
 
 def erase_entry(*, scope: Scope, space: str, key: str, why: str) -> int:
-    """Remove every revision of `key` for good, with the texts and vectors that nothing else uses.
+    """Remove every revision of `key` for good, here and in the branches of the space, with the
+    texts and vectors that nothing else uses.
 
     Returns how many texts were removed. What remains: the audit entry, and which runs had read it.
     """
@@ -151,7 +151,9 @@ def erase_entry(*, scope: Scope, space: str, key: str, why: str) -> int:
         entry = Entry.objects.filter(space=locked, key=key).first()
         if entry is None:
             raise _no_entry(space, key)
+        branches = erasure.lock_branches(locked)
         chunks, texts = erasure.erase(scope=scope, space=locked, entry=entry)
+        texts += erasure.erase_in_branches(scope=scope, branches=branches, key=key)
         audit.record(
             scope=scope,
             action="context.erase",

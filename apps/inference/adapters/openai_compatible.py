@@ -1,4 +1,5 @@
-"""Any server that speaks OpenAI's protocol: chat completions, streamed or whole, and embeddings.
+"""Any server that speaks OpenAI's protocol: chat completions, streamed or whole,
+embeddings and reranking.
 
 One call is one HTTP request: nothing is retried here, and cancelling the coroutine closes the
 connection, so that the server stops working for nobody.
@@ -6,6 +7,7 @@ connection, so that the server stops working for nobody.
 
 import asyncio
 import base64
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +28,13 @@ from apps.inference.adapters.chat_codec import (
     output_limit,
 )
 from apps.inference.adapters.sse import EventParser, EventTooLargeError
-from apps.inference.types import ChunkSink, EmbeddingResult, ProtocolBody, TokenUsage
+from apps.inference.types import (
+    ChunkSink,
+    EmbeddingResult,
+    ProtocolBody,
+    RerankResult,
+    TokenUsage,
+)
 from apps.model_registry.types import ProviderKind, Target
 from octavo.kernel.errors import UpstreamFailed
 
@@ -87,6 +95,21 @@ async def embed(
         reader = _Reader(response, target, credential, on_usage, len(body), 0)
         answer = await reader.read_json()
     return reader.decoded(lambda: _embeddings(answer, target, len(texts), sent=len(body)))
+
+
+async def rerank(
+    *, target: Target, credential: str, query: str, texts: tuple[str, ...], on_usage: UsageSink
+) -> RerankResult:
+    """One score a text, by `/v1/rerank` as vLLM, TEI and others speak it
+    (https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html). Raises `Unavailable` or
+    one of its children.
+    """
+    wish = {"model": target.model.name, "query": query, "documents": texts, "top_n": len(texts)}
+    body = orjson.dumps(wish)
+    async with _post(target, credential, "/rerank", body) as response:
+        reader = _Reader(response, target, credential, on_usage, len(body), 0)
+        answer = await reader.read_json()
+    return reader.decoded(lambda: _reranked(answer, len(texts), sent=len(body)))
 
 
 def _headers(target: Target, credential: str) -> dict[str, str]:
@@ -246,6 +269,19 @@ def _embeddings(
         model_id=target.model.id,
         provider=target.model.provider,
         dimensions=width,
+    )
+
+
+def _reranked(answer: dict[str, Any], count: int, *, sent: int) -> RerankResult:
+    try:
+        rows = {int(row["index"]): float(row["relevance_score"]) for row in answer["results"]}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise MalformedError("it has no results[].relevance_score") from error
+    if set(rows) != set(range(count)) or not all(map(math.isfinite, rows.values())):
+        raise MalformedError(f"it holds {len(rows)} scores for {count} texts")
+    return RerankResult(
+        scores=tuple(rows[place] for place in range(count)),
+        usage=decode_usage(answer.get("usage"), sent=sent, received=0),
     )
 
 

@@ -113,6 +113,8 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer("OCTAVO_MAX_BODY_BYTES", 10 * 2**20)
 MAX_FILE_BYTES = env.integer("OCTAVO_MAX_FILE_BYTES", 50 * 2**20)
+MAX_ARCHIVE_BYTES = env.integer("OCTAVO_MAX_ARCHIVE_BYTES", 500 * 2**20)
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2**16  # a larger upload waits on disk
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.rest.authentication.KeyAuthentication"],

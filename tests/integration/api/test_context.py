@@ -175,3 +175,42 @@ def test_bad_requests_about_versions_are_problems(
     answer = api.post(path, body)
     assert answer.status == status, answer.body
     assert answer.problem()["detail"]
+
+
+def test_memory_decisions_doubts_and_tidying_over_rest(api: Any, space: str) -> None:
+    written = api.put("spaces/rules/memory/team", {"text": "Be brief.", "why": "w", "limit": 12})
+    assert written.status == 200, written.body
+    (block,) = api.get("spaces/rules/memory").body["items"]
+    assert (block["name"], block["text"], block["limit"]) == ("team", "Be brief.", 12)
+    too_long = api.put("spaces/rules/memory/team", {"text": "Be brief, please.", "why": "w"})
+    assert too_long.problem()["errors"][0]["path"] == "/content"
+    decision = {"decided": "Ship", "why": "Green.", "alternatives": [{"option": "Wait"}]}
+    assert api.put("spaces/rules/decisions/ship", decision).status == 200
+    assert api.get("spaces/rules/entries/decisions/ship").body["kind"] == "decision"
+    for key in ("a", "b"):
+        note = {"content": "Said twice.", "why": "w", "kind": "memory"}
+        api.put(f"spaces/rules/entries/{key}", note)
+    proposed = api.post("spaces/rules/tidy", Idempotency_Key="t")
+    assert proposed.status == 200, proposed.body
+    assert api.post("spaces/rules/tidy", Idempotency_Key="t").body == proposed.body
+    branch = proposed.body["branch"]
+    preview = api.get(f"spaces/rules/merge?branch={branch}").body
+    assert [change["key"] for change in preview["changes"]] == ["a", "b"]
+    merge = {"branch": branch, "why": "reviewed"}
+    merged = api.post("spaces/rules/merge", merge, Idempotency_Key="m")
+    assert merged.status == 200, merged.body
+    assert api.post("spaces/rules/merge", merge, Idempotency_Key="m").body == merged.body
+    api.put("spaces/rules/entries/b", {"content": "Changed.", "why": "w", "kind": "memory"})
+    api.put(
+        "spaces/rules/entries/c",
+        {"content": "c", "why": "w", "sources": [{"space": "rules", "key": "b", "revision": 1}]},
+    )
+    flags = api.get("spaces/rules/flags").body["items"]
+    assert ("c", "source_changed") in {(flag["key"], flag["kind"]) for flag in flags}
+    found = {"query": "brief", "spaces": ["rules"]}
+    once = api.post("context/search", found, Idempotency_Key="s")
+    assert api.post("context/search", found, Idempotency_Key="s").body == once.body
+    assert once.body["results"][0]["legs"]
+    api.post("spaces/rules/branches", {"name": "draft"})
+    assert api.post("spaces/draft/close", {"why": "no"}, Idempotency_Key="c").status == 204
+    assert api.post("spaces/draft/close", {"why": "no"}, Idempotency_Key="c").status == 204

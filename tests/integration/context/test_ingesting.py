@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -325,3 +326,30 @@ def _empty_pdf() -> bytes:
     document.save(buffer)
     document.close()
     return buffer.getvalue()
+
+
+def test_the_files_of_an_archive_become_entries(
+    scope: Any, space: str, embedder: Any, tmp_path: Path
+) -> None:
+    packed = tmp_path / "docs.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a/tide.md", "The gate shuts at nine.")
+        archive.writestr("b.bin", b"\x00\x01")
+        archive.writestr("../out.md", "not taken")
+    with packed.open("rb") as file:
+        uploads = [("docs.zip", file), ("docs/a/lamp.md", b"The lamp."), ("bad.tgz", b"noise")]
+        job = ingestion.start_job(scope=scope, space=space, uploads=uploads)
+    ingestion.run_job(job_id=str(job.id))
+    reports = selectors.get_job(scope=scope, job_id=job.id).reports
+    assert {str(report.path): report.status.value for report in reports} == {
+        "docs.zip": "unpacked",
+        "docs/a/lamp.md": "added",
+        "bad.tgz": "failed",
+        "docs/a/tide.md": "added",
+        "docs/b.bin": "failed",
+    }
+    assert text_of(scope, "docs/a/tide.md") == "The gate shuts at nine."
+    embedder.texts.clear()
+    again = ingest(scope, packed)
+    assert again["tide.md"].status is FileStatus.UNCHANGED
+    assert embedder.texts == []

@@ -8,12 +8,12 @@ import pytest
 from apps.accounts import services as accounts
 from apps.accounts.types import Role
 from apps.context import lexicon, selectors
-from apps.context.models import LexiconTerm, ReadLog
-from apps.context.services import searching, spaces, writing
+from apps.context.models import LexiconTerm, ReadLog, Revision
+from apps.context.services import reading, searching, spaces, writing
 from apps.context.types import SearchMode, SpaceKind
 from octavo.kernel import ids
 from octavo.kernel.errors import Forbidden, InvalidInput, NotFound
-from tests.integration.context.word_vectors import point_embedding_at
+from tests.integration.context.word_vectors import add_reranker, point_embedding_at
 
 LIGHTHOUSE = "The lighthouse keeper lights the lamp at dusk."
 BAKERY = "The bakery sells rye bread on Mondays."
@@ -44,6 +44,36 @@ def test_words_are_found_in_their_other_forms(filled: Any) -> None:
 def test_exact_search_finds_a_substring_whatever_its_case(filled: Any) -> None:
     assert find(filled, "KEEPER LIGHTS", mode=SearchMode.EXACT) == ["coast.md"]
     assert find(filled, "100%_", mode=SearchMode.EXACT) == []
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_text_cut_by_the_edge_of_a_chunk_is_found(
+    scope: Any, write: Callable[..., Any], *, at_once: bool
+) -> None:
+    filler = "All quiet on the pier today. " * 26
+    text = "".join(f"{filler}ERR_{n:04}_TIDE the gate is shut. " for n in range(12))
+    seq = write("log.txt", text).revision.seq
+    if not at_once:
+        write("log.txt", "Gone.")
+    starts = Revision.objects.order_by("seq").values_list("starts", flat=True)[0]
+    cut = [text[start - 9 : start + 9] for start in starts[1:]]
+    assert len(cut) > 5
+    for wanted in (*cut, "ERR_0007_TIDE the gate"):
+        found = searching.search(
+            scope=scope,
+            query=wanted.strip(),
+            spaces=["notes"],
+            mode=SearchMode.EXACT,
+            as_of=None if at_once else seq,
+        )
+        assert found.hits
+        for hit in found.hits:
+            assert wanted.strip() in hit.text
+            assert text[hit.citation.start : hit.citation.end] == hit.text
+    if at_once:
+        for wanted in cut:
+            lines = reading.grep(scope=scope, spaces=["notes"], text=wanted)
+            assert [line.key for line in lines] == ["log.txt"]
 
 
 def test_a_citation_names_the_very_characters(filled: Any) -> None:
@@ -219,3 +249,27 @@ def test_term_counts_follow_the_space(filled: Any, write: Callable[..., Any]) ->
     lexicon.count_terms(space_id=Lexicon.objects.get().space_id)
     assert Lexicon.objects.get().chunks == 3
     assert LexiconTerm.objects.filter(df=2).exists()
+
+
+def test_a_reranker_has_the_last_word_and_its_absence_is_told(
+    scope: Any, write: Callable[..., Any], embedder: Any
+) -> None:
+    write("one", "The tide turns at noon, says the almanac of the harbour.")
+    write("many", "Tide, tide and tide again.")
+    add_reranker(scope, url=embedder.url, name="judge")
+
+    def ask() -> Any:
+        return searching.search(
+            scope=scope, query="tide at noon", spaces=["notes"], rerank="judge", limit=1
+        )
+
+    (hit,) = ask().hits
+    assert hit.citation.key == "many"
+    assert set(hit.legs) == {"dense", "lexical", "rerank"}
+    assert 0 < hit.score < 1
+    embedder.is_down = True
+    found = ask()
+    assert found.degraded == ("dense", "rerank")
+    assert found.hits
+    with pytest.raises(NotFound):
+        searching.search(scope=scope, query="tide", spaces=["notes"], rerank="nowhere")

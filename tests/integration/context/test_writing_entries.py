@@ -8,7 +8,7 @@ import pytest
 
 from apps.context import selectors
 from apps.context.models import Blob, Chunk, Embedding, Entry, Revision, Space
-from apps.context.services import writing
+from apps.context.services import versions, writing
 from octavo.kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
 
 LONG = "\n\n".join(
@@ -218,3 +218,24 @@ def test_lists_are_newest_first_and_page_by_id(scope: Any, write: Callable[..., 
         scope=scope, space="notes", prefix="docs/", limit=3, before=first[-1].id
     )
     assert [entry.key for entry in (*first, *rest)] == [f"docs/{n}" for n in (4, 3, 2, 1, 0)]
+
+
+def test_erasure_reaches_branches_and_leaves_no_text_or_vector(
+    scope: Any, write: Callable[..., Any]
+) -> None:
+    write("a", "A secret of the harbour.")
+    write("b", "No secret at all.")
+    versions.create_branch(scope=scope, space="notes", name="draft")
+    versions.create_branch(scope=scope, space="draft", name="deeper")
+    for branch in ("draft", "deeper"):
+        writing.write_entry(
+            scope=scope, space=branch, key="a", content=f"A secret of {branch}.", why="w"
+        )
+    assert writing.erase_entry(scope=scope, space="notes", key="a", why="asked to") == 3
+    assert list(Blob.objects.filter(text__contains="A secret")) == []
+    assert Embedding.objects.count() == Blob.objects.count() == 1
+    for space in ("notes", "draft", "deeper"):
+        entries = selectors.list_entries(scope=scope, space=space)
+        assert [entry.key for entry in entries] == ["b"]
+        place = selectors.get_space(scope=scope, name=space)
+        assert (place.entries, place.chunks) == (1, 1)

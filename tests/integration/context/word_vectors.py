@@ -1,4 +1,6 @@
-"""An embedding server that speaks the real protocol and whose vectors follow from the words."""
+"""An embedding server that speaks the real protocol and whose vectors follow from the words;
+it also reranks.
+"""
 
 import json
 import math
@@ -39,6 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.is_down:
             self._answer(503, {"error": {"message": "the model is loading"}})
             return
+        if self.path.endswith("/rerank"):
+            self._answer(200, {"results": self._judged(body)})
+            return
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         self.server.texts += texts
         self.server.may_answer.wait(10)
@@ -48,6 +53,13 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
         self._answer(200, {"object": "list", "model": body["model"], "data": data, "usage": usage})
+
+    def _judged(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """As a reranker: the more often a text holds the first word of the question, the better."""
+        word = body["query"].split()[0].lower()
+        counts = [text.lower().count(word) for text in body["documents"]]
+        order = sorted(range(len(counts)), key=lambda place: -counts[place])
+        return [{"index": place, "relevance_score": counts[place] - 2.0} for place in order]
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         payload = json.dumps(body).encode()
@@ -68,6 +80,18 @@ def vector_of(text: str) -> list[float]:
         vector[zlib.crc32(word.strip(".,:?!").encode()) % DIMENSIONS] += 1.0
     norm = math.sqrt(sum(value * value for value in vector))
     return [value / norm for value in vector]
+
+
+def add_reranker(scope: Any, *, url: str, name: str) -> None:
+    """A route `name` to a reranker served at `url`."""
+    from apps.model_registry import services
+    from apps.model_registry.types import ModelKind, ProviderKind
+
+    services.create_provider(
+        scope=scope, name=name, kind=ProviderKind.OPENAI_COMPATIBLE, base_url=url
+    )
+    services.add_model(scope=scope, provider=name, name=name, kind=ModelKind.RERANK)
+    services.set_route(scope=scope, name=name, kind=ModelKind.RERANK, targets=[(name, name)])
 
 
 def point_embedding_at(scope: Any, *, url: str, name: str) -> None:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from apps.context.chunking import MAX_TOKENS, Syntax, count_tokens, heading_of, split, syntax_of
+from apps.context.chunking import (
+    MAX_TOKENS,
+    Syntax,
+    count_tokens,
+    heading_of,
+    split,
+    split_entry,
+    syntax_of,
+)
 from apps.context.types import SpaceKind
 
 TEXTS = [
@@ -78,3 +86,43 @@ def test_headings_are_read_like_commonmark(line: str, expected: tuple[int, str] 
 )
 def test_the_syntax_follows_the_name(key: str, kind: SpaceKind, expected: Syntax) -> None:
     assert syntax_of(key, kind) is expected
+
+
+METHODS = "".join(
+    f"    # Note {n}, ünicode.\n    def m{n}(self):\n        x = {n}\n        return x + 1\n\n"
+    for n in range(60)
+)
+
+
+def test_code_is_cut_before_definitions_and_what_is_said_about_them() -> None:
+    pytest.importorskip("tree_sitter_python")
+    text = f"import os\n\n\nclass Tide(Base):\n{METHODS}"
+    pieces = split_entry(text, key="tide.py", kind=SpaceKind.CODE)
+    assert "".join(piece.text for piece in pieces) == text
+    assert len(pieces) > 5
+    assert all(piece.text.startswith("    # Note") for piece in pieces[1:])
+    assert {piece.heading for piece in pieces} == {"", "class Tide(Base)"}
+
+
+@pytest.mark.parametrize("key", ["a.js", "a.jsx", "a.ts", "a.tsx", "a.go", "a.rs", "a.java"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "function a() { return 1 }\n" * 90,
+        "[" * 4000 + "]" * 4000,
+        "class A {\n  /** é */ b() {}\n" * 70,
+        "\x00\ufeff" * 500,
+    ],
+    ids=range(4),
+)
+def test_every_grammar_keeps_all_of_the_text(key: str, text: str) -> None:
+    pieces = split_entry(text, key=key, kind=SpaceKind.CODE)
+    assert "".join(piece.text for piece in pieces) == text
+    assert all(text[p.start : p.start + len(p.text)] == p.text for p in pieces)
+
+
+def test_a_long_line_is_cut_at_the_ends_of_sentences() -> None:
+    text = "The tide table of the harbour is signed at noon. " * 4000
+    pieces = split(text, syntax=Syntax.PROSE)
+    assert "".join(piece.text for piece in pieces) == text
+    assert sum(piece.text.startswith("The tide") for piece in pieces) > len(pieces) * 0.9

@@ -2,6 +2,7 @@
 
 import codecs
 import random
+import sys
 from contextlib import suppress
 
 import pytest
@@ -22,3 +23,19 @@ def test_noise_is_read_or_refused_but_never_breaks(seed: int) -> None:
             text = parse(name="noise", data=head + noise).text
             assert "\x00" not in text
             text.encode()
+
+
+def test_an_e_mail_is_read_where_its_reader_is_installed() -> None:
+    pytest.importorskip("kreuzberg")
+    mail = b"From: a@b.example\r\nSubject: Tide table\r\n\r\nThe gate shuts at nine.\r\n"
+    text = parse(name="note.eml", data=mail).text
+    assert "Tide table" in text
+    assert "The gate shuts at nine." in text
+    with pytest.raises(UnreadableFile, match=r"report\.docx cannot be read"):
+        parse(name="report.docx", data=b"PK no document")
+
+
+def test_an_office_document_says_what_its_reader_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kreuzberg", None)
+    with pytest.raises(UnreadableFile, match=r"octavo\[documents\]"):
+        parse(name="report.docx", data=b"PK")
