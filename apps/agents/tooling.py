@@ -14,6 +14,7 @@ from apps.agents.types import (
     Finish,
     LoopDecision,
     LoopState,
+    Remembered,
     Retrieve,
     Source,
 )
@@ -49,7 +50,7 @@ def _call_model(state: LoopState, *notes: str) -> CallModel:
     return CallModel(
         step=f"model.{_answers(state) + 1}",
         messages=(
-            Message(role="system", content=state.definition.instructions),
+            Message(role="system", content=_instructions(state)),
             Message(role="user", content=_question(state)),
             *trimming.trim(state.messages, level=state.trims),
             *(Message(role="user", content=note) for note in notes),
@@ -57,6 +58,21 @@ def _call_model(state: LoopState, *notes: str) -> CallModel:
         offer_tools=bool(state.definition.tools) or state.plan is not None,
         json_schema=state.definition.output_schema,
     )
+
+
+def _instructions(state: LoopState) -> str:
+    if not state.memory:
+        return state.definition.instructions
+    blocks = "\n\n".join(_block(block) for block in state.memory)
+    return (
+        f"{state.definition.instructions}\n\nYour memory, as it was when you began; it lasts "
+        f"beyond this conversation, and the memory tools change it:\n\n{blocks}"
+    )
+
+
+def _block(block: Remembered) -> str:
+    about = f" ({block.about})" if block.about else ""
+    return f"[{block.space}: {block.name}]{about}\n{block.text}"
 
 
 def _question(state: LoopState) -> str:

@@ -94,6 +94,18 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """A block of core memory as it stood when the run began; `about` says what belongs into it."""
+
+    space: str
+    name: str
+    about: str
+    text: str
+    revision: int
+    trust: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fail:
     """The loop gives up. `code` is stable (`max_steps`, `loop`, …); `detail` says what to do."""
 
@@ -121,7 +133,7 @@ class LoopState:
     `recent_calls` are digests of tool, arguments and result, oldest first.
     `steps` counts results, `answers` those that were meant to be the last, `asked` the questions to
     a person, `trims` how often the conversation was shortened because the model could not take it.
-    `plan` is None until there is one.
+    `plan` is None until there is one. `memory` is always in the prompt.
     """
 
     definition: Definition
@@ -131,6 +143,7 @@ class LoopState:
     pending: tuple[tuple[int, ToolCall], ...] = ()
     sources: tuple[Source, ...] | None = None
     answer: str | None = None
+    memory: tuple[Remembered, ...] = ()
     plan: Plan | None = None
     stuck: Fail | None = None
     failed: Fail | None = None

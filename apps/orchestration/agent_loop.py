@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.agents.services import loop
-from apps.agents.types import CallTools, Fail, Finish, LoopState, Source
+from apps.agents.types import CallTools, Fail, Finish, LoopState, Remembered, Source
 from apps.inference.types import ToolCall
 from apps.orchestration.programs import CallTool, End, Task
 from apps.orchestration.records import Record
@@ -44,7 +44,8 @@ class AgentLoop:
                 self.state = loop.taint(self.state)
             case EventType.CONTEXT_RETRIEVED:
                 sources = [Source(**source) for source in data["sources"]]
-                self.state = loop.apply_retrieval(self.state, sources=sources)
+                memory = [Remembered(**block) for block in data.get("memory", ())]
+                self.state = loop.apply_retrieval(self.state, sources=sources, memory=memory)
             case EventType.MODEL_ANSWERED:
                 self.state = _model_answered(self.state, record, data)
             case EventType.TOOL_ANSWERED:

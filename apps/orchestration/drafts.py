@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from apps.agents.types import CallModel, Source
+from apps.agents.types import CallModel, Remembered, Source
 from apps.governance.types import Approval, Decision
 from apps.inference.types import ChatResult, Message, Settled, ToolCall
 from apps.orchestration.records import Blobs, Draft
@@ -37,12 +37,13 @@ def retrieved(
     quote: bool,
     spaces: Sequence[str],
     sources: Sequence[Source],
+    memory: Sequence[Remembered] = (),
     as_of: Mapping[str, int] | None,
     attempt: int,
     took: float,
 ) -> Draft:
     blobs = Blobs()
-    data = {
+    data: dict[str, Any] = {
         "query": query,
         "quote": quote,
         "spaces": list(spaces),
@@ -56,6 +57,8 @@ def retrieved(
             for source in sources
         ],
     }
+    if memory:
+        data["memory"] = [{**asdict(block), "text": blobs.put(block.text)} for block in memory]
     if as_of is not None:
         data["as_of"] = dict(as_of)
     return Draft(
@@ -282,7 +285,7 @@ def effect_resolved(step: str, *, outcome: str, result: str, by: str, read_mail:
 def blob_names(kind: EventType, data: Mapping[str, Any]) -> list[str]:
     """The blobs that `fill` needs for this event."""
     if kind is EventType.CONTEXT_RETRIEVED:
-        return [source["text"] for source in data["sources"]]
+        return [read["text"] for read in (*data["sources"], *data.get("memory", ()))]
     if kind in {EventType.MODEL_ANSWERED, EventType.TOOL_ANSWERED}:
         return [data[key] for key in _BLOB_KEYS if key in data]
     return []
@@ -291,8 +294,12 @@ def blob_names(kind: EventType, data: Mapping[str, Any]) -> list[str]:
 def fill(kind: EventType, data: Mapping[str, Any], blobs: Mapping[str, Any]) -> dict[str, Any]:
     """The event's data as others see it, with content in place of names."""
     if kind is EventType.CONTEXT_RETRIEVED:
-        sources = [{**source, "text": blobs[source["text"]]} for source in data["sources"]]
-        return {**data, "sources": sources}
+        read = {
+            key: [{**one, "text": blobs[one["text"]]} for one in data[key]]
+            for key in ("sources", "memory")
+            if key in data
+        }
+        return {**data, **read}
     if kind in {EventType.MODEL_ANSWERED, EventType.TOOL_ANSWERED}:
         content = {key: blobs[data[key]] for key in _BLOB_KEYS if key in data}
         return {**data, **content}

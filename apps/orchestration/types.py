@@ -42,7 +42,8 @@ class EventType(StrEnum):
       triggered_by? {trigger, firing}, tainted? (the input came from outside); of a fork
       forked_from {run, step}, edited [steps], route?, dry_run?; external?
     - context_retrieved: query, quote (bool), spaces, as_of?,
-      sources [{text, score, citation, trust}]
+      sources [{text, score, citation, trust}],
+      memory? [{space, name, about, text, revision, trust}]
     - model_answered: route, model, provider, finish_reason, message {role, content, tool_calls},
       offered [tool names], usage {input_tokens, output_tokens, cost_usd}, usage_id, decision_id
     - model_failed: code, detail, retry_in (seconds, or null after the last attempt),

@@ -18,6 +18,7 @@ from apps.agents.types import (
     Finish,
     LoopDecision,
     LoopState,
+    Remembered,
     ResolvedStrategy,
     Source,
     Strategy,
@@ -138,14 +139,19 @@ def taint(state: LoopState) -> LoopState:
     return replace(state, tainted=True)
 
 
-def apply_retrieval(state: LoopState, *, sources: Sequence[Source]) -> LoopState:
-    """Sources were found; any of them that is not trusted taints the run."""
+def apply_retrieval(
+    state: LoopState, *, sources: Sequence[Source], memory: Sequence[Remembered] = ()
+) -> LoopState:
+    """Sources and memory were read; any of them that is not trusted taints the run."""
     found = (state.sources or ()) + tuple(sources)
     return replace(
         state,
         sources=found,
+        memory=state.memory + tuple(memory),
         steps=state.steps + 1,
-        tainted=state.tainted or any(source.trust != _TRUSTED for source in sources),
+        tainted=state.tainted
+        or any(source.trust != _TRUSTED for source in sources)
+        or any(block.trust != _TRUSTED for block in memory),
     )
 
 

@@ -34,7 +34,10 @@ TYPES = reporting.TYPES
 _CANCEL_GRACE = 60
 _BATCH = 200
 _ALONE: Mapping[str, Any] = {
-    "parent_id": None, "parent_key": "", "depth": 0, "retry_of": None,
+    "parent_id": None,
+    "parent_key": "",
+    "depth": 0,
+    "retry_of": None,
     "priority": STORED_PRIORITY[Priority.NORMAL],
 }
 _FINAL = {

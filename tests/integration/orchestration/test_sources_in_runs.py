@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.agents.types import SpaceGrant, Strategy
+from apps.agents.types import Access, SpaceGrant, Strategy
 from apps.orchestration import selectors
 from apps.orchestration.services import upkeep
 from apps.orchestration.types import EventType, RunStatus
@@ -157,3 +157,31 @@ def test_a_tools_run_recalls_first_and_cites_what_it_names(
     answered = [e for e in runs.events(bench.scope, run.id) if e.type is EventType.TOOL_ANSWERED]
     assert not answered[0].data["is_error"], answered[0].data
     assert "bicycle" in answered[0].data["message"]["content"]
+
+
+def test_memory_blocks_are_in_every_prompt_and_outlast_the_run(
+    bench: Bench, embedder: WordVectors
+) -> None:
+    from apps.context.services import remembering
+
+    spaces = (SpaceGrant(space="bakery", access=Access.WRITE),)
+    runs.save(bench.scope, spaces=spaces, tools=("memory_*",))
+    remembering.write_block(
+        scope=bench.scope, space="bakery", name="habits", text="Opens at seven.", why="seen"
+    )
+    learned = {"space": "bakery", "block": "habits", "text": "Closed on Mondays.", "why": "told"}
+    bench.chat.script = {"calls": [["memory_append", learned]], "answer": "noted"}
+    first = runs.start(bench.scope)
+    assert runs.advance(bench.scope, first.id).status is RunStatus.SUCCEEDED
+    told = [e.data for e in runs.events(bench.scope, first.id) if "is_error" in e.data]
+    assert not told[0]["is_error"], told
+    second = runs.start(bench.scope)
+    assert runs.advance(bench.scope, second.id).status is RunStatus.SUCCEEDED
+    prompts = [request["messages"][0]["content"] for request in bench.chat.requests]
+    assert "[bakery: habits]" in prompts[0]
+    assert "Opens at seven." in prompts[0]
+    assert "Closed on Mondays." not in prompts[1]  # a run keeps the prompt that it began with
+    assert "Opens at seven.\nClosed on Mondays." in prompts[2]
+    kept = runs.events(bench.scope, second.id)[1]
+    assert [block["name"] for block in kept.data["memory"]] == ["habits"]
+    assert {source["citation"]["key"] for source in kept.data["sources"]} <= {"oven.md"}
