@@ -31,19 +31,10 @@ def decide(state: LoopState) -> LoopDecision:
     if state.definition.spaces and state.sources is None:
         return Retrieve(step="recall", query=state.input, limit=RECALLED)
     if state.pending:
-        return _call_tools(state)
+        return CallTools(step=f"tools.{_answers(state)}", calls=state.pending)
     if state.answer is not None:
         return _finish(state, state.answer)
     return _repeated_too_often(state) or _call_model(state)
-
-
-def _call_tools(state: LoopState) -> CallTools:
-    asked = next(message for message in reversed(state.messages) if message.tool_calls)
-    return CallTools(
-        step=f"tools.{_answers(state)}",
-        calls=state.pending,
-        first=len(asked.tool_calls) - len(state.pending),
-    )
 
 
 def _answers(state: LoopState) -> int:

@@ -86,20 +86,19 @@ class LoopState:
     """Everything `decide` may look at: a fold of the journal over a pinned definition, no more.
 
     `strategy` is resolved (never `auto`). `messages` are what the model and the tools said.
-    `pending` are tool calls of the last model answer without a result yet, in order. `sources` is
-    None until the first retrieval. `answer` is the last model text that called no tool. `failures`
-    counts failed attempts since the last success; `failed` is the one that ends the run.
-    `recent_calls` are digests of tool, arguments and result, oldest first. `steps` counts results.
+    `pending` are the tool calls of the last model answer that have no result yet, each with its
+    place among them. `sources` is None until the first retrieval. `answer` is the last model text
+    that called no tool. `failed` is the failure that ends the run. `recent_calls` are digests of
+    tool, arguments and result, oldest first. `steps` counts results.
     """
 
     definition: Definition
     strategy: Literal[Strategy.TOOLS, Strategy.QUOTE]
     input: str
     messages: tuple[Message, ...] = ()
-    pending: tuple[ToolCall, ...] = ()
+    pending: tuple[tuple[int, ToolCall], ...] = ()
     sources: tuple[Source, ...] | None = None
     answer: str | None = None
-    failures: int = 0
     failed: Fail | None = None
     steps: int = 0
     input_tokens: int = 0
@@ -121,19 +120,21 @@ class Retrieve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallModel:
+    """Ask the model of `route`, or of the run's own route."""
+
     step: str
     messages: tuple[Message, ...]
     offer_tools: bool = True
     json_schema: Mapping[str, Any] | None = None
+    route: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTools:
-    """Call each pending tool; the step key of `calls[i]` is `<step>.<first + i>`."""
+    """Call each pending tool, several at once; the step key of a call is `<step>.<its place>`."""
 
     step: str
-    calls: tuple[ToolCall, ...]
-    first: int = 0
+    calls: tuple[tuple[int, ToolCall], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

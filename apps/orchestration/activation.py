@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
@@ -16,12 +16,17 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from apps.agents import selectors as agents
 from apps.agents.services import loop
 from apps.agents.services.loop import ResolvedStrategy
-from apps.agents.types import Definition, LoopState, Strategy
+from apps.agents.types import Strategy
 from apps.governance.types import Decision
-from apps.orchestration import drafts, fold, journal, single_call
+from apps.orchestration import drafts, fold, journal
+from apps.orchestration.agent_loop import AgentLoop
 from apps.orchestration.fold import Folded
 from apps.orchestration.leases import Lease
+from apps.orchestration.programs import Program
 from apps.orchestration.records import Draft, Head, Letter, Record, RunFacts
+from apps.orchestration.sendings import Sendings
+from apps.orchestration.single_call import SingleCall
+from apps.orchestration.waits import Wait
 from apps.tools.types import ProgressSink
 from octavo.kernel.scope import Principal, PrincipalKind, Scope
 
@@ -46,11 +51,15 @@ class Activation:
     run: RunFacts
     head: Head
     lease: Lease
-    definition: Definition
     state: Folded
     scope: Scope
+    sendings: Sendings
     on_progress: ProgressSink | None = None
     decided: Decision | None = None
+
+    @property
+    def program(self) -> Program:
+        return self.state.program
 
     def record(self, draft: Draft, *, also: Callable[[], None] | None = None) -> None:
         """Append the event, together with what `also` writes, and fold it in.
@@ -72,20 +81,10 @@ class Activation:
         contents = {name: orjson.loads(body) for name, body in draft.blobs.items()}
         fold.apply(self.state, record, drafts.fill(draft.type, record.data, contents))
 
-    def park(
-        self,
-        *,
-        kind: str,
-        waits_for: str,
-        until: datetime | None = None,
-        timer: str | None = None,
-    ) -> None:
+    def park(self, waits: Sequence[Wait]) -> None:
         """Wait for mail without a worker: raises `Parked`. Returns when there is some already."""
-        if journal.park(
-            self.run.id, self.head, kind=kind, waits_for=waits_for, until=until, timer=timer
-        ):
+        if journal.park(self.run.id, self.head, waits):
             raise Parked
-        self.head.mail_seq = max(self.head.mail_seq, self.head.seen_mail + 1)
 
     def read_mail(self) -> list[Letter]:
         """What arrived since it was last read."""
@@ -110,20 +109,25 @@ def load(run: RunFacts, head: Head, lease: Lease) -> Activation:
 
 def begin(run: RunFacts, head: Head, lease: Lease) -> Activation:
     """A run of which nothing but its first event is journaled."""
-    state = Folded(loop=_start(run))
-    definition = state.loop.definition
+    state = Folded(program=program_of(run))
     return Activation(
-        run=run, head=head, lease=lease, definition=definition, state=state, scope=scope_of(run)
+        run=run,
+        head=head,
+        lease=lease,
+        state=state,
+        scope=scope_of(run),
+        sendings=Sendings(lease=lease),
     )
 
 
-def _start(run: RunFacts) -> LoopState:
+def program_of(run: RunFacts) -> Program:
+    """The program of a run that has done nothing yet."""
     if run.agent_version_id is None:
-        return single_call.start(run.tool, run.input)
+        return SingleCall(run.tool, run.input)
     definition = agents.get_definition(version_id=run.agent_version_id)
     is_quote = run.strategy == Strategy.QUOTE
     strategy: ResolvedStrategy = Strategy.QUOTE if is_quote else Strategy.TOOLS
-    return loop.start(definition, strategy=strategy, input=as_text(run.input))
+    return AgentLoop(loop.start(definition, strategy=strategy, input=as_text(run.input)))
 
 
 def contents_of(run: RunFacts, records: list[Record]) -> Mapping[str, Any]:

@@ -4,7 +4,6 @@ Each function is one of the transitions in `statements`; their invariants are li
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,9 +12,10 @@ import orjson
 from django.conf import settings
 from django.db import transaction
 
-from apps.orchestration import live, statements
+from apps.orchestration import live, statements, waits
 from apps.orchestration.records import Draft, Ended, Fenced, Head, Letter, Record, RunFacts, dump
 from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.waits import Wait
 from octavo.kernel import jobs, sql
 from octavo.kernel.scope import Principal, PrincipalKind
 
@@ -166,20 +166,10 @@ def finish(
     return Ended(status=status, output=output, error=error, at=rows[0][0])
 
 
-def park(
-    run_id: UUID,
-    head: Head,
-    *,
-    kind: str,
-    waits_for: str,
-    until: datetime | None = None,
-    timer: str | None = None,
-) -> bool:
-    """Wait without a worker, unless there is unread mail: then False, and nothing has changed.
-
-    With `timer`, mail of that key arrives at `until`.
-    """
-    waiting_on = {"kind": kind, "id": waits_for, "until": until}
+def park(run_id: UUID, head: Head, for_: Sequence[Wait]) -> bool:
+    """Wait without a worker, unless there is unread mail: then False, and nothing has changed."""
+    reason = waits.shown(for_)
+    waiting_on = {"kind": reason.kind, "id": reason.waits_for, "until": reason.until}
     with transaction.atomic():
         parked = sql.run(
             statements.PARK,
@@ -188,19 +178,22 @@ def park(
             mail_seq=head.seen_mail,
             waiting_on=as_json(waiting_on),
         )
-        if parked and timer and until:
-            sql.run(statements.SET_TIMER, id=run_id, key=timer, fire_at=until)
+        if parked:
+            for key, fire_at in waits.timers(for_):
+                sql.run(statements.SET_TIMER, id=run_id, key=key, fire_at=fire_at)
         if not parked:
-            require_held(run_id, head)
+            look(run_id, head)
     if parked:
         live.announce(run_id, head.next_seq - 1)
     return bool(parked)
 
 
-def require_held(run_id: UUID, head: Head) -> None:
-    """Raises `Fenced` unless the lease is still this holder's."""
-    if not sql.run(statements.HOLDS, id=run_id, fence=head.fence):
+def look(run_id: UUID, head: Head) -> None:
+    """See what mail there is, and the time. Raises `Fenced` unless the run is still held."""
+    rows = sql.run(statements.LOOK, id=run_id, fence=head.fence)
+    if not rows:
         raise Fenced
+    head.cancel_requested, head.mail_seq, head.now = rows[0]
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -36,11 +36,10 @@ class Lease:
     renew_until: float = 0.0
     lost: bool = False
     cancelled: bool = False
-    _call: "asyncio.Task[Any] | None" = None
-    _finishes: bool = False
+    _calls: "dict[asyncio.Task[Any], bool]" = field(default_factory=dict)
 
     def allow(self, seconds: float = _BETWEEN_STEPS) -> None:
-        """The present step may take this long before the lease is left to lapse."""
+        """What is under way may take this long before the lease is left to lapse."""
         self.renew_until = time.monotonic() + seconds
 
     @property
@@ -48,13 +47,14 @@ class Lease:
         return self.lost or self.cancelled or _stopping.is_set()
 
     def interrupt(self) -> None:
-        """Cancel the call on the I/O loop, if one is under way; its thread wakes up at once."""
-        io.loop().call_soon_threadsafe(self._cancel_call)
+        """Cancel the calls under way on the I/O loop; their thread wakes up at once."""
+        io.loop().call_soon_threadsafe(self._cancel_calls)
 
-    def _cancel_call(self) -> None:
+    def _cancel_calls(self) -> None:
         only_stopping = not (self.lost or self.cancelled)
-        if self._call is not None and not (self._finishes and only_stopping):
-            self._call.cancel()
+        for call, finishes in list(self._calls.items()):
+            if not (finishes and only_stopping):
+                call.cancel()
 
     async def watch[T](self, call: Coroutine[Any, Any, T], *, finishes: bool = False) -> T:
         """Await `call` so that `interrupt` reaches it.
@@ -64,11 +64,13 @@ class Lease:
         if self.is_interrupted:
             call.close()
             raise asyncio.CancelledError
-        self._call, self._finishes = asyncio.current_task(), finishes
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  this is a coroutine
+        self._calls[task] = finishes
         try:
             return await call
         finally:
-            self._call = None
+            del self._calls[task]
 
 
 @contextmanager

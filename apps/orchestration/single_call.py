@@ -1,42 +1,51 @@
-"""A run that is one tool call: the same fold and the same steps as an agent's, with nobody to ask
-what comes next.
+"""A run that is one tool call: the same journal and the same steps as an agent's, with nobody to
+ask what comes next.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from apps.agents.types import CallTools, Definition, Fail, Finish, LoopDecision, LoopState, Strategy
-from apps.inference.types import Message, ToolCall
-from apps.orchestration.records import dump
+from apps.agents.types import Fail, Finish
+from apps.inference.types import ToolCall
+from apps.orchestration.programs import CallTool, End, Task
+from apps.orchestration.records import Record, dump
+from apps.orchestration.types import EventType
 
-STEP = "call"
-CALL_STEP = f"{STEP}.0"
+_CALL = "call"
+CALL_STEP = f"{_CALL}.0"
 _LONGEST_ERROR = 2000
+_TRUSTED = "trusted"
 
 
-def start(tool: str, arguments: Mapping[str, Any]) -> LoopState:
-    """As if a model had asked for exactly this call."""
-    call = ToolCall(id=STEP, name=tool, arguments=dump(arguments).decode())
-    return LoopState(
-        definition=Definition(instructions="", tools=(tool,), strategy=Strategy.TOOLS),
-        strategy=Strategy.TOOLS,
-        input="",
-        messages=(Message(role="assistant", tool_calls=(call,)),),
-        pending=(call,),
-    )
+class SingleCall:
+    """A `Program`. `answered` is the data of the journaled answer, once there is one."""
 
+    in_order = True
+    spaces: tuple[str, ...] = ()
+    route = ""
 
-def decide(state: LoopState, answered: Mapping[str, Any] | None) -> LoopDecision:
-    """Make the call; then the tool's answer is the run's, and its error the run's failure.
+    def __init__(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        self.tools: tuple[str, ...] = (tool,)
+        self.answered: Mapping[str, Any] | None = None
+        self._call = ToolCall(id=_CALL, name=tool, arguments=dump(arguments).decode())
 
-    `answered` is the data of the journaled answer.
-    """
-    if answered is None:
-        return CallTools(step=STEP, calls=state.pending)
-    text = answered["message"]["content"]
-    if not answered["is_error"]:
-        evidence = tuple(answered["evidence"])
-        return Finish(text=text, citations=evidence, data=answered.get("structured"))
-    decided = answered.get("decision") or {}
-    code = "forbidden" if decided.get("outcome") == "deny" else "tool_error"
-    return Fail(code=code, detail=text[:_LONGEST_ERROR])
+    @property
+    def tainted(self) -> bool:
+        return self.answered is not None and self.answered["trust"] != _TRUSTED
+
+    def apply(self, record: Record, data: Mapping[str, Any]) -> None:
+        if record.type is EventType.TOOL_ANSWERED:
+            self.answered = data
+
+    def decide(self) -> tuple[Task, ...] | End:
+        """Make the call; then the tool's answer is the run's, and its error the run's failure."""
+        answered = self.answered
+        if answered is None:
+            return (CallTool(step=CALL_STEP, call=self._call),)
+        text = answered["message"]["content"]
+        if not answered["is_error"]:
+            evidence = tuple(answered["evidence"])
+            return Finish(text=text, citations=evidence, data=answered.get("structured"))
+        decided = answered.get("decision") or {}
+        code = "forbidden" if decided.get("outcome") == "deny" else "tool_error"
+        return Fail(code=code, detail=text[:_LONGEST_ERROR])

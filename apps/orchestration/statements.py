@@ -124,8 +124,9 @@ WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
 RETURNING id
 """
 
-HOLDS = """
-SELECT id FROM run WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
+LOOK = """
+SELECT cancel_requested, mail_seq, now() FROM run
+WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
 """
 
 HEARTBEAT = """

@@ -85,7 +85,6 @@ def apply_retrieval(state: LoopState, *, sources: Sequence[Source]) -> LoopState
     return replace(
         state,
         sources=found,
-        failures=0,
         steps=state.steps + 1,
         tainted=state.tainted or any(source.trust != _TRUSTED for source in sources),
     )
@@ -106,9 +105,8 @@ def apply_model_answer(
     return replace(
         state,
         messages=(*state.messages, answer),
-        pending=calls,
+        pending=tuple(enumerate(calls)),
         answer=None if calls else text,
-        failures=0,
         steps=state.steps + 1,
         input_tokens=state.input_tokens + input_tokens,
         output_tokens=state.output_tokens + output_tokens,
@@ -116,10 +114,9 @@ def apply_model_answer(
     )
 
 
-def apply_failure(state: LoopState, *, code: str, detail: str, is_final: bool) -> LoopState:
-    """An attempt failed: the next success forgets it, unless it was the last one."""
-    failed = Fail(code=code, detail=detail) if is_final else None
-    return replace(state, failures=state.failures + 1, failed=failed)
+def apply_failure(state: LoopState, *, code: str, detail: str) -> LoopState:
+    """The last attempt at a step failed."""
+    return replace(state, failed=Fail(code=code, detail=detail))
 
 
 def retry_after(failure: Failure, *, failures: int) -> timedelta | None:
@@ -131,13 +128,14 @@ def retry_after(failure: Failure, *, failures: int) -> timedelta | None:
 def apply_tool_answer(
     state: LoopState,
     *,
+    place: int,
     call_id: str,
     text: str,
     digest: str,
     trust: str,
     evidence: Sequence[Mapping[str, Any]] = (),
 ) -> LoopState:
-    """The first pending call has its result; what the result rests on can be cited from now on."""
+    """The pending call at `place` has its result; what that rests on can be cited from now on."""
     message = Message(role="tool", content=text, tool_call_id=call_id)
     cited = tuple(
         Source(text="", score=0.0, citation=citation, trust=trust) for citation in evidence
@@ -145,9 +143,8 @@ def apply_tool_answer(
     return replace(
         state,
         messages=(*state.messages, message),
-        pending=state.pending[1:],
+        pending=tuple(one for one in state.pending if one[0] != place),
         sources=(state.sources or ()) + cited if cited else state.sources,
-        failures=0,
         steps=state.steps + 1,
         tainted=state.tainted or trust != _TRUSTED,
         recent_calls=(*state.recent_calls, digest)[-LOOP_WINDOW:],

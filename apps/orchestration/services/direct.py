@@ -129,7 +129,8 @@ def make_call(
         return activation
 
     ended = engine.drive(opened.run, opened.head, load)
-    data = answered[0].state.answered if answered else None
+    program = answered[0].program if answered else None
+    data = program.answered if isinstance(program, single_call.SingleCall) else None
     if ended is None or data is None:
         return get_call(scope=scope, run_id=opened.run.id)
     outcome, policies = _decided(data)

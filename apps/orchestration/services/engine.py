@@ -6,27 +6,31 @@ Whatever happens to this process, the journal and the lease are enough for the n
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from copy import copy
 from datetime import timedelta
+from itertools import count
 from typing import Any, NoReturn
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 
-from apps.agents.services import loop
-from apps.agents.types import CallModel, CallTools, Fail, Finish, LoopDecision, Retrieve
+from apps.agents.types import CallModel, Fail, Finish, Retrieve
 from apps.governance.services import approvals, budgets
 from apps.observability import metrics
 from apps.orchestration import activation as activations
-from apps.orchestration import children, drafts, journal, leases, recovery, single_call
+from apps.orchestration import children, drafts, journal, leases, recovery
 from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
 from apps.orchestration.leases import Lease
+from apps.orchestration.programs import CallTool, End, Task
 from apps.orchestration.records import Ended, Fenced, Head, Letter, RunFacts
-from apps.orchestration.steps.calling import call_tools
+from apps.orchestration.sendings import MOST_AT_ONCE, Sending
+from apps.orchestration.steps.calling import call_tool
 from apps.orchestration.steps.failing import Cancelled
 from apps.orchestration.steps.modelling import call_model
 from apps.orchestration.steps.retrieving import retrieve
 from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.waits import Wait
 from apps.tools.services import effects
 from apps.tools.types import ProgressSink
 from octavo.kernel import ids, jobs, logs
@@ -36,6 +40,7 @@ log = logging.getLogger(__name__)
 YIELD_AFTER_STEPS = 50
 YIELD_AFTER_SECONDS = 60.0
 _STUMBLE_DELAY = timedelta(seconds=2)
+_LOOK_SECONDS = 2.0
 
 
 class _EndedError(Exception):
@@ -104,32 +109,77 @@ def _hand_back(run_id: UUID, fence: int) -> None:
 
 
 def _drive(activation: Activation) -> None:
-    """Step by step; hands the run back after a while, so that no run starves the others."""
-    deadline = time.monotonic() + YIELD_AFTER_SECONDS
-    for _ in range(YIELD_AFTER_STEPS):
-        _check_interrupted(activation)
-        _read_mail(activation)
-        _end_if_due(activation)
-        if activation.state.paused:
-            activation.park(kind="pause", waits_for="resume")
-            continue
-        if _is_between_attempts(activation):
-            continue
-        try:
-            _execute(activation, _next(activation))
-        except Cancelled:
-            activation.head.cancel_requested = True
-        if time.monotonic() > deadline:
-            break
-    _end_if_due(activation)
+    """Until the run ends or waits; handed back after a while, so that it starves no other."""
+    sendings, deadline = activation.sendings, time.monotonic() + YIELD_AFTER_SECONDS
+    with closing(sendings):
+        for turn in count():
+            _check_interrupted(activation)
+            _read_mail(activation)
+            _end_if_due(activation)
+            is_over = turn >= YIELD_AFTER_STEPS or time.monotonic() > deadline
+            if is_over and not sendings:
+                break
+            waits = [] if is_over else _begin(activation)
+            if sendings and waits is not None:
+                _receive(activation, within=_LOOK_SECONDS if waits else None)
+            elif waits:
+                activation.park(waits)
+            elif waits is not None:
+                raise RuntimeError("The run's program names nothing to do and no end.")
     journal.release(activation.run.id, activation.head.fence)
 
 
-def _next(activation: Activation) -> LoopDecision:
-    state = activation.state
-    if activation.run.tool:
-        return single_call.decide(state.loop, state.answered)
-    return loop.decide(state.loop)
+def _begin(activation: Activation) -> list[Wait] | None:
+    """Begin all that can be done now: what the rest waits for, or None after something new."""
+    if activation.state.paused:
+        return [Wait(kind="pause", waits_for="resume")]
+    decided = activation.program.decide()
+    if isinstance(decided, Finish | Fail):
+        _end(activation, decided)
+    waits: list[Wait] = []
+    for task in decided:
+        if task.step in activation.sendings:
+            continue
+        if len(activation.sendings) >= MOST_AT_ONCE:
+            break
+        begun = _until_next_attempt(activation, task.step) or _carry_out(activation, task)
+        if begun is None:
+            return None
+        if isinstance(begun, Sending):
+            activation.sendings.start(begun)
+        else:
+            waits.append(begun)
+    return waits
+
+
+def _until_next_attempt(activation: Activation, step: str) -> Wait | None:
+    """Between attempts nobody waits with the run in hand."""
+    progress = activation.state.progress(step)
+    if progress.retry_at is None or activation.head.now >= progress.retry_at:
+        return None
+    name = f"{step}#{progress.attempt}"
+    return Wait(kind="timer", waits_for=name, until=progress.retry_at, timer=name)
+
+
+def _carry_out(activation: Activation, task: Task) -> Sending | Wait | None:
+    activation.lease.allow()
+    match task:
+        case Retrieve():
+            retrieve(activation, task)
+            return None
+        case CallModel():
+            return call_model(activation, task)
+        case CallTool():
+            return call_tool(activation, task)
+
+
+def _receive(activation: Activation, *, within: float | None) -> None:
+    """Take in the next result; where other steps wait for mail, look for that too."""
+    try:
+        if not activation.sendings.complete_next(within=within):
+            journal.look(activation.run.id, activation.head)
+    except Cancelled:
+        activation.head.cancel_requested = True
 
 
 def _check_interrupted(activation: Activation) -> None:
@@ -203,36 +253,14 @@ def _end_if_due(activation: Activation) -> None:
         _finish(activation, RunStatus.FAILED, error={"code": "deadline", "detail": detail})
 
 
-def _is_between_attempts(activation: Activation) -> bool:
-    """Between attempts nobody waits with the run in hand: parks it, unless there is new mail."""
-    state = activation.state
-    if state.retry_at is None or activation.head.now >= state.retry_at:
-        return False
-    step, progress = next(reversed(state.steps.items()))
-    name = f"{step}#{progress.attempt}"
-    activation.park(kind="timer", waits_for=name, until=state.retry_at, timer=name)
-    return True
-
-
-def _execute(activation: Activation, decision: LoopDecision) -> None:
-    match decision:
-        case Retrieve():
-            retrieve(activation, decision)
-        case CallModel():
-            call_model(activation, decision)
-        case CallTools():
-            call_tools(activation, decision)
-        case Finish():
-            output: dict[str, Any] = {
-                "text": decision.text,
-                "citations": list(decision.citations),
-            }
-            if decision.data is not None:
-                output["data"] = decision.data
-            _finish(activation, RunStatus.SUCCEEDED, output=output)
-        case Fail():
-            error = {"code": decision.code, "detail": decision.detail}
-            _finish(activation, RunStatus.FAILED, error=error)
+def _end(activation: Activation, decision: End) -> NoReturn:
+    if isinstance(decision, Fail):
+        error = {"code": decision.code, "detail": decision.detail}
+        _finish(activation, RunStatus.FAILED, error=error)
+    output: dict[str, Any] = {"text": decision.text, "citations": list(decision.citations)}
+    if decision.data is not None:
+        output["data"] = decision.data
+    _finish(activation, RunStatus.SUCCEEDED, output=output)
 
 
 def _finish(
@@ -258,7 +286,7 @@ def _finish(
             status=status,
             output=output,
             error=error,
-            is_tainted=activation.state.loop.tainted,
+            is_tainted=activation.program.tainted,
         )
         if any(progress.child for progress in steps.values()):
             children.end_with(run.id)

@@ -12,6 +12,7 @@ from apps.governance.types import Approval, ApprovalStatus, Decision
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps.answering import refusal
+from apps.orchestration.waits import Wait
 from apps.tools.types import ToolResult, ToolView
 from octavo.kernel import ids
 from octavo.kernel.errors import Conflict, Forbidden
@@ -25,11 +26,13 @@ class Given:
     arguments: Mapping[str, Any]
 
 
-def find_verdict(activation: Activation, step: str, tool: ToolView) -> Given | ToolResult | None:
+def find_verdict(
+    activation: Activation, step: str, tool: ToolView
+) -> Given | ToolResult | Wait | None:
     """What a person said: the approval, or their refusal for the model to read.
 
-    None when nobody was asked yet, nobody has answered yet, or the answer no longer holds because
-    the policies have changed: then the call is decided afresh.
+    None when nobody was asked yet, or the answer no longer holds because the policies have changed:
+    then the call is decided afresh.
     """
     asked = activation.state.progress(step).approval
     if asked is None:
@@ -38,7 +41,7 @@ def find_verdict(activation: Activation, step: str, tool: ToolView) -> Given | T
         scope=activation.scope, approval_id=ids.decode(ids.Kind.APPROVAL, asked)
     )
     if approval.status is ApprovalStatus.PENDING:
-        return None
+        return _wait_for(approval)
     if activation.state.progress(step).verdict is None:
         activation.record(drafts.approval_decided(step, approval))
     if approval.status is not ApprovalStatus.APPROVED:
@@ -61,14 +64,14 @@ def _refused(approval: Approval, tool: ToolView) -> ToolResult:
     )
 
 
-def wait(
+def ask(
     activation: Activation,
     step: str,
     tool: ToolView,
     arguments: Mapping[str, Any],
     decision: Decision,
-) -> None:
-    """Ask, once, and park until there is an answer; returns when there is mail to read first."""
+) -> Wait:
+    """Ask, once; the call waits until there is an answer."""
     progress = activation.state.progress(step)
     with transaction.atomic():
         approval = approvals.request(
@@ -82,4 +85,9 @@ def wait(
         if progress.approval != name:
             draft = drafts.approval_requested(step, approval, decision, progress.attempt + 1)
             activation.record(draft)
-    activation.park(kind="approval", waits_for=name, until=approval.expires_at)
+    return _wait_for(approval)
+
+
+def _wait_for(approval: Approval) -> Wait:
+    name = ids.encode(ids.Kind.APPROVAL, approval.id)
+    return Wait(kind="approval", waits_for=name, until=approval.expires_at)

@@ -1,4 +1,4 @@
-"""Carries out `CallTools`: policy first, a person's approval where it asks for one, then the call.
+"""Carries out `CallTool`: policy first, a person's approval where it asks for one, then the call.
 
 What is recorded is never executed again; how a call that was cut off resumes depends on its effect
 class (`tools.types.Effect`).
@@ -7,45 +7,52 @@ class (`tools.types.Effect`).
 from collections.abc import Mapping
 from typing import Any
 
-from apps.agents.types import CallTools
 from apps.governance.types import Outcome
 from apps.inference.types import ToolCall
 from apps.orchestration.activation import Activation
+from apps.orchestration.programs import CallTool
+from apps.orchestration.sendings import Sending
 from apps.orchestration.steps import approving, doubting
 from apps.orchestration.steps.answering import Made, Permitted, record_answer, refusal
 from apps.orchestration.steps.deciding import decide
 from apps.orchestration.steps.executing import execute
+from apps.orchestration.waits import Wait
 from apps.tools import selectors as tools
 from apps.tools.services import schemas
 from apps.tools.types import BadArguments, ToolResult, ToolView
 
 
-def call_tools(activation: Activation, decision: CallTools) -> None:
-    """Make the first of the calls, or park the run until it may be made."""
-    call, step = decision.calls[0], f"{decision.step}.{decision.first}"
-    activation.lease.allow()
-    if activation.state.progress(step).intended and not doubting.may_repeat(activation, step, call):
-        return
+def call_tool(activation: Activation, task: CallTool) -> Sending | Wait | None:
+    """The call under way, or what it waits for; None when something was journaled."""
+    call, step = task.call, task.step
+    if activation.state.progress(step).intended:
+        repeats = doubting.may_repeat(activation, step, call)
+        if isinstance(repeats, Wait):
+            return repeats
+        if not repeats:
+            return None
     tool = tools.find_granted(
-        scope=activation.scope, name=call.name, patterns=activation.definition.tools
+        scope=activation.scope, name=call.name, patterns=activation.program.tools
     )
     if tool is None:
         _refuse(activation, step, call, _unknown(activation, call.name))
-        return
+        return None
     arguments = schemas.validate_arguments(tool=tool, arguments=call.arguments)
     if isinstance(arguments, BadArguments):
         _refuse(activation, step, call, _do_not_fit(call.name, arguments.lines))
-        return
+        return None
     permitted = _permit(activation, step, call, tool, arguments)
     if isinstance(permitted, ToolResult):
         made = Made(step=step, call=call, arguments=arguments)
         record_answer(activation, made, permitted)
-    elif permitted is not None:
-        execute(activation, tool, permitted)
+        return None
+    if isinstance(permitted, Wait):
+        return permitted
+    return execute(activation, tool, permitted)
 
 
 def _unknown(activation: Activation, name: str) -> str:
-    granted = tools.list_granted(scope=activation.scope, patterns=activation.definition.tools)
+    granted = tools.list_granted(scope=activation.scope, patterns=activation.program.tools)
     names = ", ".join(tool.name for tool in granted) or "none"
     return f"There is no tool {name}. The tools you can call: {names}."
 
@@ -65,13 +72,10 @@ def _permit(
     call: ToolCall,
     tool: ToolView,
     arguments: Mapping[str, Any],
-) -> Permitted | ToolResult | None:
-    """The call as it may be made, or the refusal that the model reads.
-
-    Parks while a person is asked; None when there is mail to read before deciding again.
-    """
+) -> Permitted | ToolResult | Wait:
+    """The call as it may be made, the refusal that the model reads, or the person it waits for."""
     given = approving.find_verdict(activation, step, tool)
-    if isinstance(given, ToolResult):
+    if isinstance(given, ToolResult | Wait):
         return given
     if given is not None:
         arguments = given.arguments
@@ -85,6 +89,5 @@ def _permit(
             step=step, call=call, arguments=arguments, decision=decision, approval=approval
         )
     if decision.outcome is Outcome.REQUIRE_APPROVAL and given is None:
-        approving.wait(activation, step, tool, arguments, decision)
-        return None
+        return approving.ask(activation, step, tool, arguments, decision)
     return refusal(decision.explain)

@@ -28,7 +28,7 @@ def decide(
     """The recorded decision about the call. One approval covers it and all that it touches."""
     decision, activation.decided = activation.decided, None
     if decision is None or approved:
-        facts = facts_of(tool, tainted=activation.state.loop.tainted, approved=approved)
+        facts = facts_of(tool, tainted=activation.program.tainted, approved=approved)
         decision = decide_on_tool(activation.scope, tool, facts, step=step)
     if approved or decision.outcome not in {Outcome.ALLOW, Outcome.REQUIRE_APPROVAL}:
         return decision

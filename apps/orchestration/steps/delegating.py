@@ -7,19 +7,19 @@ from apps.orchestration.activation import Activation
 from apps.orchestration.services import starting
 from apps.orchestration.steps.answering import Permitted, refusal
 from apps.orchestration.types import RunStatus
+from apps.orchestration.waits import Wait
 from apps.tools.types import ToolResult, Trust
 from octavo.kernel import ids
 from octavo.kernel.errors import OctavoError
 
 
-def delegate(activation: Activation, made: Permitted) -> ToolResult | None:
-    """The child's answer once it is there; None after its start and after mail of another kind."""
+def delegate(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
+    """The child's answer once it is there; None after its start."""
     progress = activation.state.progress(made.step)
     if progress.ended is not None:
         return _answer_of(progress.ended)
     if progress.child is not None:
-        activation.park(kind="run", waits_for=progress.child)
-        return None
+        return Wait(kind="run", waits_for=progress.child)
     try:
         children.check_room(activation.run)
         child = starting.plan_child(

@@ -6,6 +6,7 @@ from apps.inference.types import ToolCall
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps.answering import Made, idempotency_key, record_answer
+from apps.orchestration.waits import Wait
 from apps.tools.services import effects
 from apps.tools.types import ToolResult, Trust
 
@@ -13,16 +14,15 @@ HAPPENED = "happened"
 NOT_HAPPENED = "not_happened"
 
 
-def may_repeat(activation: Activation, step: str, call: ToolCall) -> bool:
+def may_repeat(activation: Activation, step: str, call: ToolCall) -> bool | Wait:
     """Whether a call whose intent is journaled but whose result is not may be made after all.
 
     Only if a person said that it did not happen. If they said that it did, its result is recorded;
-    until they have said anything, the run is parked.
+    until they have said anything, the step waits.
     """
     progress = activation.state.progress(step)
     if progress.resolution is None:
-        _ask(activation, step, call)
-        return False
+        return _ask(activation, step, call)
     if progress.resolution["outcome"] == NOT_HAPPENED:
         return True
     text = progress.resolution["result"] or f"{call.name} was done. Its result is not known."
@@ -35,11 +35,11 @@ def may_repeat(activation: Activation, step: str, call: ToolCall) -> bool:
     return False
 
 
-def _ask(activation: Activation, step: str, call: ToolCall) -> None:
+def _ask(activation: Activation, step: str, call: ToolCall) -> Wait:
     if not activation.state.progress(step).doubted:
         key = idempotency_key(activation, step)
         activation.record(
             drafts.effect_unknown(step, tool=call.name, idempotency_key=key),
             also=partial(effects.doubt_effect, run_id=activation.run.id, step=step),
         )
-    activation.park(kind="effect", waits_for=step)
+    return Wait(kind="effect", waits_for=step)

@@ -13,70 +13,93 @@ from django.db import connections, transaction
 
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
+from apps.orchestration.sendings import Receive, Sending
 from apps.orchestration.steps import waiting
 from apps.orchestration.steps.answering import Permitted, record_answer, refusal
 from apps.orchestration.steps.deciding import context_of
 from apps.orchestration.steps.failing import raise_if_interrupted
+from apps.orchestration.waits import TURN, Wait
 from apps.tools.services import calling, effects
 from apps.tools.types import (
     Effect,
-    PreparedToolCall,
     ToolContext,
     ToolResult,
     ToolUnavailable,
     ToolView,
 )
-from octavo.kernel import io
 
 _MARGIN = 15.0
 _DELAYS = (1.0, 2.0, 4.0)
 """Seconds before each further attempt of a run; a caller who waits is told at once."""
 
 
-def execute(activation: Activation, tool: ToolView, made: Permitted) -> None:
+def execute(activation: Activation, tool: ToolView, made: Permitted) -> Sending | Wait | None:
+    """A remote call under way, or what the call waits for; None when something was journaled."""
     if tool.waits is not None:
-        waiting.wait(activation, tool.waits, made)
-        return
+        return waiting.wait(activation, tool.waits, made)
+    if _must_queue(activation, tool):
+        return Wait(kind=TURN, waits_for=made.step)
+    context = context_of(activation, made.step, approved=made.approval is not None)
+    if tool.is_remote:
+        return _prepare(activation, context, tool, made)
     began = time.monotonic()
     activation.lease.allow(tool.timeout.total_seconds() + _MARGIN)
-    context = context_of(activation, made.step, approved=made.approval is not None)
-    arguments = dict(made.arguments)
     if tool.effect is Effect.SAME_DATABASE:
         with transaction.atomic():
-            result = calling.call_local(context=context, tool=tool, arguments=arguments)
+            result = calling.call_local(context=context, tool=tool, arguments=dict(made.arguments))
             record_answer(activation, made, result, began=began)
-        return
-    prepared = None
-    if tool.is_remote:
-        prepared = calling.prepare(context=context, tool=tool, arguments=arguments)
-    if prepared is not None and prepared.refusal:
-        record_answer(activation, made, refusal(prepared.refusal))
-        return
+        return None
     if tool.effect is Effect.UNSAFE:
-        _intend(activation, context, tool, arguments)
+        _intend(activation, context, tool, made.arguments)
+    connections.close_all()  # nobody waits for a tool with a database connection in hand
+    call = partial(calling.call_local, context=context, tool=tool, arguments=dict(made.arguments))
+    _complete(activation, tool, made, began, call)
+    return None
+
+
+def _must_queue(activation: Activation, tool: ToolView) -> bool:
+    """Calls that change something outside are made one by one where their order was asked for."""
+    in_order = activation.program.in_order and tool.effect is Effect.UNSAFE
+    return in_order and activation.sendings.has_change
+
+
+def _prepare(
+    activation: Activation, context: ToolContext, tool: ToolView, made: Permitted
+) -> Sending | None:
+    began = time.monotonic()
+    prepared = calling.prepare(context=context, tool=tool, arguments=dict(made.arguments))
+    if prepared.refusal:
+        record_answer(activation, made, refusal(prepared.refusal))
+        return None
+    if tool.effect is Effect.UNSAFE:
+        _intend(activation, context, tool, made.arguments)
+    return Sending(
+        step=made.step,
+        coroutine=calling.send(prepared),
+        timeout=tool.timeout.total_seconds() + _MARGIN / 3,
+        complete=partial(_complete, activation, tool, made, began),
+        finishes=tool.effect is Effect.UNSAFE,
+    )
+
+
+def _complete(
+    activation: Activation,
+    tool: ToolView,
+    made: Permitted,
+    began: float,
+    receive: Receive[ToolResult],
+) -> None:
+    """Journal what came of the call."""
     try:
-        result = (
-            _send(activation, prepared) if prepared is not None else _call(context, tool, arguments)
-        )
+        result = receive()
+    except TimeoutError:  # `send` keeps the tool's own time, so this is no answer either
+        raise_if_interrupted(activation)
+        error = ToolUnavailable(f"The tool {tool.name} gave no answer.", was_sent=True)
+        _record_silence(activation, tool, made, error, began)
     except ToolUnavailable as error:
         _record_silence(activation, tool, made, error, began)
-        return
-    record_answer(activation, made, result, began=began, also=_finished(activation, tool, made))
-
-
-def _call(context: ToolContext, tool: ToolView, arguments: Mapping[str, Any]) -> ToolResult:
-    connections.close_all()  # nobody waits for a tool with a database connection in hand
-    return calling.call_local(context=context, tool=tool, arguments=arguments)
-
-
-def _send(activation: Activation, prepared: PreparedToolCall) -> ToolResult:
-    tool = prepared.tool
-    sending = activation.lease.watch(calling.send(prepared), finishes=tool.effect is Effect.UNSAFE)
-    try:
-        return io.call(sending, timeout=tool.timeout.total_seconds() + _MARGIN / 3)
-    except TimeoutError as error:  # `send` keeps the tool's own time, so this is no answer either
-        raise_if_interrupted(activation)
-        raise ToolUnavailable(f"The tool {tool.name} gave no answer.", was_sent=True) from error
+    else:
+        record_answer(activation, made, result, began=began, also=_finished(activation, tool, made))
 
 
 def _finished(activation: Activation, tool: ToolView, made: Permitted) -> Callable[[], None] | None:

@@ -33,7 +33,8 @@ def record_failure(
     activation: Activation, step: str, error: OctavoError | TimeoutError, *, took: float
 ) -> None:
     """Journal the attempt, and when the next one is due."""
-    failures = activation.state.loop.failures + 1
+    progress = activation.state.progress(step)
+    failures = progress.failures + 1
     kind = _kind_of(error)
     delay = loop.retry_after(kind, failures=failures)
     if isinstance(error, UpstreamFailed) and delay is not None:
@@ -45,7 +46,7 @@ def record_failure(
             code=_code_of(error, kind),
             detail=str(error),
             retry_in=delay,
-            attempt=activation.state.progress(step).attempt + 1,
+            attempt=progress.attempt + 1,
             took=took,
         )
     )

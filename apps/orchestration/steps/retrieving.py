@@ -18,7 +18,7 @@ _LONGEST_QUERY = 4000
 def retrieve(activation: Activation, decision: Retrieve) -> None:
     began = time.monotonic()
     activation.lease.allow(_SECONDS)
-    spaces = [grant.space for grant in activation.definition.spaces]
+    spaces = list(activation.program.spaces)
     query = decision.query.replace("\x00", " ")[:_LONGEST_QUERY]
     try:
         sources, as_of = _find(activation, decision, query, spaces)

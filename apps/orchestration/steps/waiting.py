@@ -7,27 +7,29 @@ from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps.answering import Permitted, record_answer
 from apps.orchestration.steps.delegating import delegate
+from apps.orchestration.waits import Wait
 from apps.tools.types import ToolResult, Trust, Waits
 
 
-def wait(activation: Activation, waits: Waits, made: Permitted) -> None:
-    """Park until what the call waits for is there, then record it as the call's answer."""
+def wait(activation: Activation, waits: Waits, made: Permitted) -> Wait | None:
+    """What the call waits for, until that is there: then it is recorded as the call's answer."""
     result = _LOOKS[waits](activation, made)
-    if result is not None:
+    if isinstance(result, ToolResult):
         record_answer(activation, made, result)
+        return None
+    return result
 
 
-def _for_input(activation: Activation, made: Permitted) -> ToolResult | None:
+def _for_input(activation: Activation, made: Permitted) -> ToolResult | Wait:
     progress = activation.state.progress(made.step)
     if progress.given is not None:
         return ToolResult(text=progress.given["content"], trust=Trust.TRUSTED)
     if not progress.asked:
         activation.record(drafts.input_requested(made.step, made.arguments))
-    activation.park(kind="input", waits_for=made.step)
-    return None
+    return Wait(kind="input", waits_for=made.step)
 
 
-def _for_time(activation: Activation, made: Permitted) -> ToolResult | None:
+def _for_time(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
     progress = activation.state.progress(made.step)
     if progress.waits_until is None:
         until = activation.head.now + timedelta(seconds=made.arguments["seconds"])
@@ -36,11 +38,10 @@ def _for_time(activation: Activation, made: Permitted) -> ToolResult | None:
     if activation.head.now >= progress.waits_until:
         return ToolResult(text="The time is over.", trust=Trust.TRUSTED)
     name = f"{made.step}#wait"
-    activation.park(kind="timer", waits_for=name, until=progress.waits_until, timer=name)
-    return None
+    return Wait(kind="timer", waits_for=name, until=progress.waits_until, timer=name)
 
 
-_LOOKS: Mapping[Waits, Callable[[Activation, Permitted], ToolResult | None]] = {
+_LOOKS: Mapping[Waits, Callable[[Activation, Permitted], ToolResult | Wait | None]] = {
     Waits.RUN: delegate,
     Waits.INPUT: _for_input,
     Waits.TIME: _for_time,

@@ -8,8 +8,16 @@ the outside itself, is given to `work` or `submit`, so that short database work 
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -51,23 +59,58 @@ def call[T](coroutine: Coroutine[Any, Any, T], *, timeout: float) -> T:
     `TimeoutError` is raised. Raises `MisusedError` on the loop's own thread or inside a
     transaction.
     """
+    return start(coroutine, timeout=timeout).result()
+
+
+@dataclass(eq=False, slots=True)
+class Call[T]:
+    """A coroutine under way on the I/O loop, of which this thread wants the result."""
+
+    _future: Future[T]
+    _timeout: float
+    _until: float
+
+    def result(self) -> T:
+        """Wait for it, as `call` does."""
+        connections.close_all()
+        try:
+            return self._future.result(max(0.0, self._until - time.monotonic()))
+        except TimeoutError as error:
+            if self._future.done() and str(error):  # the coroutine's own, which says more
+                raise
+            self._future.cancel()
+            raise TimeoutError(f"No answer within {self._timeout:g} s.") from None
+        except CancelledError:
+            raise TimeoutError("The call was cancelled.") from None
+
+    def cancel(self) -> None:
+        self._future.cancel()
+
+
+def start[T](coroutine: Coroutine[Any, Any, T], *, timeout: float) -> Call[T]:
+    """Like `call`, without waiting: for several at once."""
     try:
         target = loop()
         _refuse_misuse(target)
     except BaseException:
         coroutine.close()
         raise
-    connections.close_all()
     future: Future[T] = asyncio.run_coroutine_threadsafe(_bounded(coroutine, timeout), target)
-    try:
-        return future.result(timeout + _CANCEL_GRACE)
-    except TimeoutError as error:
-        if future.done() and str(error):  # the coroutine's own, which says more
-            raise
-        future.cancel()
-        raise TimeoutError(f"No answer within {timeout:g} s.") from None
-    except CancelledError:
-        raise TimeoutError("The call was cancelled.") from None
+    return Call(future, timeout, time.monotonic() + timeout + _CANCEL_GRACE)
+
+
+def first_done(calls: Sequence[Call[Any]], *, within: float | None = None) -> Call[Any] | None:
+    """Wait until one of them has its result or has overstayed its time; which one that is.
+
+    None if there is none `within` so many seconds.
+    """
+    connections.close_all()
+    soonest = min(calls, key=lambda call: call._until)
+    left = max(0.0, soonest._until - time.monotonic())
+    patience = left if within is None else min(left, within)
+    wait([call._future for call in calls], timeout=patience, return_when=FIRST_COMPLETED)
+    overdue = soonest if patience == left else None
+    return next((call for call in calls if call._future.done()), overdue)
 
 
 async def _bounded[T](coroutine: Coroutine[Any, Any, T], timeout: float) -> T:  # noqa: ASYNC109

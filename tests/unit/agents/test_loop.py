@@ -52,9 +52,16 @@ def asked(state: LoopState, *names: str, arguments: str = "{}") -> LoopState:
 
 
 def told(state: LoopState, text: str = "seen", trust: str = "trusted", **more: Any) -> LoopState:
-    call = state.pending[0]
+    """The answer of the call at `at` among those without one."""
+    place, call = state.pending[more.pop("at", 0)]
     return loop.apply_tool_answer(
-        state, call_id=call.id, text=text, digest=f"{call.name}:{text}", trust=trust, **more
+        state,
+        place=place,
+        call_id=call.id,
+        text=text,
+        digest=f"{call.name}:{text}",
+        trust=trust,
+        **more,
     )
 
 
@@ -128,14 +135,14 @@ def test_evidence_of_tools_is_cited_by_name() -> None:
     assert finish.citations == (CITATION,)
 
 
-def test_calls_are_answered_in_order_and_their_step_keys_never_move() -> None:
+def test_calls_are_answered_in_any_order_and_their_step_keys_never_move() -> None:
     state = asked(tooling(), "look", "look")
     first = loop.decide(state)
     assert isinstance(first, CallTools)
-    assert (first.step, first.first, len(first.calls)) == ("tools.1", 0, 2)
-    second = loop.decide(told(state))
+    assert (first.step, [place for place, _ in first.calls]) == ("tools.1", [0, 1])
+    second = loop.decide(told(state, at=1))
     assert isinstance(second, CallTools)
-    assert (second.step, second.first, len(second.calls)) == ("tools.1", 1, 1)
+    assert (second.step, [place for place, _ in second.calls]) == ("tools.1", [0])
     model = loop.decide(told(told(state)))
     assert isinstance(model, CallModel)
     assert model.step == "model.2"
@@ -223,11 +230,8 @@ def test_an_answer_must_fit_the_output_schema_and_gets_three_tries() -> None:
     assert ended.code == "invalid_output"
 
 
-def test_a_final_failure_ends_the_run_and_a_success_forgets_the_others() -> None:
-    state = loop.apply_failure(tooling(), code="model_failed", detail="busy", is_final=False)
-    assert isinstance(loop.decide(state), CallModel)
-    assert said(state, "x").failures == 0
-    ended = loop.decide(loop.apply_failure(state, code="model_failed", detail="d", is_final=True))
+def test_a_final_failure_ends_the_run() -> None:
+    ended = loop.decide(loop.apply_failure(tooling(), code="model_failed", detail="d"))
     assert ended == Fail(code="model_failed", detail="d")
 
 

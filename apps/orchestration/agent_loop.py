@@ -1,0 +1,77 @@
+"""The run of an agent: its loop's state is a fold of the journal over the pinned definition."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apps.agents.services import loop
+from apps.agents.types import CallTools, Fail, Finish, LoopState, Source
+from apps.inference.types import ToolCall
+from apps.orchestration.programs import CallTool, End, Task
+from apps.orchestration.records import Record
+from apps.orchestration.types import EventType
+
+
+class AgentLoop:
+    """A `Program`."""
+
+    in_order = True
+
+    def __init__(self, state: LoopState) -> None:
+        self.state = state
+        self.tools = state.definition.tools
+        self.spaces = tuple(grant.space for grant in state.definition.spaces)
+        self.route = state.definition.route
+
+    @property
+    def tainted(self) -> bool:
+        return self.state.tainted
+
+    def decide(self) -> tuple[Task, ...] | End:
+        decision = loop.decide(self.state)
+        if isinstance(decision, Finish | Fail):
+            return decision
+        if isinstance(decision, CallTools):
+            return tuple(
+                CallTool(step=f"{decision.step}.{place}", call=call)
+                for place, call in decision.calls
+            )
+        return (decision,)
+
+    def apply(self, record: Record, data: Mapping[str, Any]) -> None:
+        match record.type:
+            case EventType.CONTEXT_RETRIEVED:
+                sources = [Source(**source) for source in data["sources"]]
+                self.state = loop.apply_retrieval(self.state, sources=sources)
+            case EventType.MODEL_ANSWERED:
+                self.state = _model_answered(self.state, record, data)
+            case EventType.TOOL_ANSWERED:
+                self.state = _tool_answered(self.state, record, data)
+            case EventType.MODEL_FAILED:
+                self.state = loop.apply_failure(
+                    self.state, code=data["code"], detail=data["detail"]
+                )
+
+
+def _model_answered(state: LoopState, record: Record, data: Mapping[str, Any]) -> LoopState:
+    message = data["message"]
+    calls: Sequence[Mapping[str, Any]] = message.get("tool_calls", ())
+    return loop.apply_model_answer(
+        state,
+        text=message["content"],
+        tool_calls=[ToolCall(**call) for call in calls],
+        input_tokens=record.input_tokens,
+        output_tokens=record.output_tokens,
+        cost_usd=record.cost_usd,
+    )
+
+
+def _tool_answered(state: LoopState, record: Record, data: Mapping[str, Any]) -> LoopState:
+    return loop.apply_tool_answer(
+        state,
+        place=int(record.step.rpartition(".")[2]),
+        call_id=data["call_id"],
+        text=data["message"]["content"],
+        digest=data["digest"],
+        trust=data["trust"],
+        evidence=data["evidence"],
+    )
