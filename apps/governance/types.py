@@ -27,6 +27,7 @@ class Action(StrEnum):
     AGENT_DELEGATE = "agent.delegate"
     APPROVAL_DECIDE = "approval.decide"
     AGENT_MANAGE = "agent.manage"
+    WORKFLOW_MANAGE = "workflow.manage"
     MODEL_MANAGE = "model.manage"
     TOOL_MANAGE = "tool.manage"
     SPACE_MANAGE = "space.manage"
@@ -41,6 +42,7 @@ class ResourceKind(StrEnum):
 
     PROJECT = "Project"
     AGENT = "Agent"
+    WORKFLOW = "Workflow"
     ROUTE = "Route"
     TOOL_SERVER = "ToolServer"
     TOOL = "Tool"

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from apps.orchestration.models import Run, Timer
+from apps.orchestration.models import Run, Timer, Workflow, WorkflowVersion
 from octavo.kernel.staff import ReadOnlyTable
 
 
@@ -15,3 +15,14 @@ class RunTable(ReadOnlyTable[Run]):
 @admin.register(Timer)
 class TimerTable(ReadOnlyTable[Timer]):
     list_display = ("fire_at", "run_id", "key", "fired_at")
+
+
+@admin.register(Workflow)
+class WorkflowTable(ReadOnlyTable[Workflow]):
+    list_display = ("name", "head", "created_at")
+    search_fields = ("name",)
+
+
+@admin.register(WorkflowVersion)
+class WorkflowVersionTable(ReadOnlyTable[WorkflowVersion]):
+    list_display = ("workflow", "number", "saved_by", "created_at")

@@ -1,10 +1,13 @@
-"""The journal's tables. Rows are written by `journal`, `inbox` and `recovery` alone, never by ORM.
+"""The journal's tables, whose rows are written by `journal`, `inbox` and `recovery` alone and never
+by ORM, and the workflows that runs are pinned to.
 
-`run` is the only row that moves; everything else is appended.
+`run` is the only row of the journal that moves; everything else is appended.
 """
 
 from django.db import models
 from django.db.models.functions import Now
+
+from octavo.kernel import ids
 
 STATUSES = ("ready", "running", "waiting", "done", "failed", "cancelled", "quarantined")
 FINAL = ("done", "failed", "cancelled", "quarantined")
@@ -12,7 +15,8 @@ STEP_RESULTS = ("context_retrieved", "model_answered", "tool_answered")
 
 
 class Run(models.Model):
-    """One durable run, of an agent or of one tool call (`tool`, whose principal is the starter).
+    """One durable run, of an agent, of a workflow or of one tool call (`tool`). The principal of
+    the latter two is the starter.
 
     `fence` grows with every claim; only its holder may append.
 
@@ -36,6 +40,15 @@ class Run(models.Model):
         related_name="+",
     )
     version = models.PositiveIntegerField(null=True)
+    workflow_id = models.UUIDField(null=True)
+    workflow_name = models.TextField(default="", db_default="")
+    workflow_version = models.ForeignKey(
+        "orchestration.WorkflowVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
+    )
     tool = models.TextField(default="", db_default="")
     strategy = models.TextField()
     root_id = models.UUIDField()
@@ -85,12 +98,19 @@ class Run(models.Model):
                 condition=models.Q(status__in=STATUSES), name="run_status_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(agent_id__isnull=False) | ~models.Q(tool=""),
-                name="run_of_agent_or_tool",
+                condition=models.Q(agent_id__isnull=False)
+                | models.Q(workflow_id__isnull=False)
+                | ~models.Q(tool=""),
+                name="run_of_agent_workflow_or_tool",
             ),
         ]
         indexes = [
             models.Index(fields=["project_id", "-id"], name="run_newest"),
+            models.Index(
+                fields=["workflow_id", "-id"],
+                name="run_of_workflow",
+                condition=models.Q(workflow_id__isnull=False),
+            ),
             models.Index(fields=["id"], name="run_ready", condition=models.Q(status="ready")),
             models.Index(fields=["id"], name="run_live", condition=models.Q(status="running")),
             models.Index(fields=["id"], name="run_waiting", condition=models.Q(status="waiting")),
@@ -180,4 +200,42 @@ class Timer(models.Model):
             models.Index(
                 fields=["fire_at"], name="timer_due", condition=models.Q(fired_at__isnull=True)
             )
+        ]
+
+
+class Workflow(models.Model):
+    """A name in a project; `head` is the number of its newest version."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    organisation_id = models.UUIDField()
+    team_id = models.UUIDField()
+    project_id = models.UUIDField()
+    name = models.TextField()
+    head = models.PositiveIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "workflow"
+        constraints = [
+            models.UniqueConstraint(fields=["project_id", "name"], name="workflow_name_once")
+        ]
+
+
+class WorkflowVersion(models.Model):
+    """One definition, as it was saved and by whom; `source` is its YAML, with its comments, where
+    it was saved as text. Append-only: runs are pinned to it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    definition = models.JSONField()
+    source = models.TextField(db_default="")
+    saved_by = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "workflow_version"
+        constraints = [
+            models.UniqueConstraint(fields=["workflow", "number"], name="workflow_version_once")
         ]

@@ -19,6 +19,9 @@ from apps.orchestration.models import Run
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
 from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView
+from apps.orchestration.workflows.catalog import get_workflow as get_workflow
+from apps.orchestration.workflows.catalog import list_workflow_versions as list_workflow_versions
+from apps.orchestration.workflows.catalog import list_workflows as list_workflows
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -36,6 +39,7 @@ def list_runs(
     before: UUID | None = None,
     status: RunStatus | None = None,
     agent: str | None = None,
+    workflow: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     text: str = "",
@@ -50,6 +54,7 @@ def list_runs(
         "id__lt": before,
         "id__gt": after,
         "agent_name": agent,
+        "workflow_name": workflow,
         "created_at__gte": since,
         "created_at__lt": until,
     }

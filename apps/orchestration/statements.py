@@ -29,6 +29,23 @@ VALUES (
 RETURNING deadline_at
 """
 
+# A workflow acts for whoever started it, so its run holds the starter's scopes too.
+INSERT_WORKFLOW_RUN = """
+INSERT INTO run (
+  id, organisation_id, team_id, project_id, workflow_id, workflow_name, workflow_version_id,
+  version, strategy, root_id, parent_id, parent_key, depth, status, next_seq, deadline_at, input,
+  started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, session, metadata,
+  traceparent)
+VALUES (
+  %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(workflow_id)s, %(workflow_name)s,
+  %(workflow_version_id)s, %(version)s, 'workflow', %(root_id)s, %(parent_id)s, %(parent_key)s,
+  %(depth)s, 'ready', 2,
+  now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
+  %(starter_kind)s, %(key_id)s, %(key_scopes)s::jsonb, %(is_autonomous)s, %(session)s,
+  %(metadata)s::jsonb, %(traceparent)s)
+RETURNING deadline_at
+"""
+
 # A tool call begins in the hands of the process that was asked for it: claimed, and journaled.
 INSERT_CALL = """
 WITH run AS (
@@ -62,9 +79,9 @@ WHERE id = %(id)s AND (
   status = 'ready'
   OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
-  started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, strategy, input, fence,
-  root_id, parent_id, parent_key, depth, next_seq, read_seq, mail_seq, cancel_requested,
-  deadline_at, now()
+  workflow_name, workflow_version_id, started_by, starter_id, starter_kind, key_id, key_scopes,
+  is_autonomous, strategy, input, fence, root_id, parent_id, parent_key, depth, next_seq, read_seq,
+  mail_seq, cancel_requested, deadline_at, now()
 """
 
 # The blobs' rows are in the same statement: an event never names content that is not there.

@@ -1,7 +1,7 @@
 """Durable runs as other layers see them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -36,7 +36,8 @@ class EventType(StrEnum):
 
     `EventView.data` by type (keys that may be missing are marked `?`):
 
-    - run_started: agent, version, strategy, input; tool of a run that is one tool call
+    - run_started: agent, version, strategy, input; workflow of a workflow's run, tool of a run that
+      is one tool call
     - context_retrieved: query, quote (bool), spaces, as_of?,
       sources [{text, score, citation, trust}]
     - model_answered: route, model, provider, finish_reason, message {role, content, tool_calls},
@@ -50,7 +51,7 @@ class EventType(StrEnum):
     - approval_decided: approval, status, by, note, arguments?
     - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
     - input_requested: question, choices?; input_received: content, by; timer_started: until
-    - child_started: run, agent; child_finished: run, status, output, error, tainted
+    - child_started: run, agent or workflow; child_finished: run, status, output, error, tainted
     - run_paused, run_resumed: by
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
     """
@@ -94,12 +95,14 @@ class WaitingOn:
 class RunView:
     """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`.
 
-    `agent` and `version` are None for a run that is one call of `tool`, which else is "".
+    Of `agent`, `workflow` and `tool` one names what runs, the others are None, None and "".
+    `version` is that of the agent or workflow.
     """
 
     id: UUID
     agent: str | None
     version: int | None
+    workflow: str | None
     tool: str
     status: RunStatus
     input: Any
@@ -118,6 +121,67 @@ class RunView:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowProblem:
+    """What is wrong with a definition, and exactly where. `line` and `column` count from 1; both
+    are 0 where the definition was not given as text.
+    """
+
+    path: str
+    detail: str
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowView:
+    """A workflow at one version. `source` is its definition as text, for people to read and change;
+    `description` is its own first words.
+    """
+
+    id: UUID
+    name: str
+    version: int
+    description: str
+    definition: Mapping[str, Any]
+    source: str
+    saved_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowNode:
+    """A node as it is drawn. `body` holds the nodes and edges of a map's or a loop's body; `counts`
+    says of a run how many times it came to each status, `status` which of them matters most.
+    """
+
+    id: str
+    kind: str
+    title: str
+    status: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    body: "WorkflowPicture | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowEdge:
+    """`label` is its condition, `error`, or ""."""
+
+    source: str
+    target: str
+    label: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowPicture:
+    """What is drawn of a graph; `levels` are ids so that every edge leads to a later level."""
+
+    nodes: tuple[WorkflowNode, ...]
+    edges: tuple[WorkflowEdge, ...]
+    levels: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,11 @@ from apps.tools.selectors import is_granted
 from octavo.kernel.scope import Scope
 
 EMBEDDING_ROUTE = "embedding"
+_PREFIXES = {
+    ResourceKind.TOOL: "",
+    ResourceKind.AGENT: "agent__",
+    ResourceKind.WORKFLOW: "workflow__",
+}
 PinLookup = Callable[[UUID], UUID | None]
 
 _pin_of_run: list[PinLookup] = []
@@ -32,8 +37,8 @@ def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mappin
         return _space_facts(definition, action, resource.name)
     if resource.kind is ResourceKind.ROUTE:
         return {"granted": resource.name in routes_of(definition)}
-    if resource.kind in {ResourceKind.TOOL, ResourceKind.AGENT}:
-        name = resource.name if resource.kind is ResourceKind.TOOL else f"agent__{resource.name}"
+    if resource.kind in _PREFIXES:
+        name = f"{_PREFIXES[resource.kind]}{resource.name}"
         return {"granted": is_granted(name, definition.tools)}
     return {"granted": False}
 

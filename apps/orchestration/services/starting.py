@@ -45,7 +45,7 @@ def start_run(
 
     Raises `NotFound` (agent, version), `InvalidInput` with paths, and `Forbidden`.
     """
-    _check(input, budget_usd, metadata or {})
+    check_request(input, budget_usd, metadata or {})
     found = agents.get_agent_unchecked(scope=scope, name=agent, version=version)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     run_id = ids.new()
@@ -64,9 +64,10 @@ def start_run(
     return run_view(Run.objects.get(id=run_id))
 
 
-def _check(
+def check_request(
     input: str | dict[str, Any], budget_usd: Decimal | None, metadata: Mapping[str, Any]
 ) -> None:
+    """Raises `InvalidInput` with paths."""
     errors = []
     blank = not input.strip() if isinstance(input, str) else not input
     if blank:
@@ -102,7 +103,7 @@ def plan_child(
 
     Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent's agent may not delegate.
     """
-    _check(input, None, {})
+    check_request(input, None, {})
     found = agents.get_agent_unchecked(scope=scope, name=agent)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     decisions.check(scope=scope, action=Action.AGENT_DELEGATE, resource=resource, step=step)
@@ -180,7 +181,7 @@ def _write(
         sql.run(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
     jobs.enqueue("orchestration.advance", run_id=str(run_id))
     if budget_usd is not None:
-        _limit(scope, run_id, budget_usd)
+        limit_run(scope, run_id, budget_usd)
     audit.record(
         scope=scope,
         action=Action.RUN_START,
@@ -189,7 +190,7 @@ def _write(
     )
 
 
-def _limit(scope: Scope, run_id: UUID, budget_usd: Decimal) -> None:
+def limit_run(scope: Scope, run_id: UUID, budget_usd: Decimal) -> None:
     """Whoever may start a run may bound it, also without the right to manage budgets."""
     budgets.set_limit(
         scope=scope.acting_as(SYSTEM),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from apps.orchestration.types import WorkflowProblem
 from apps.orchestration.workflows import graphs
 from apps.orchestration.workflows.documents import Document
 from apps.orchestration.workflows.expressions import (
@@ -32,7 +33,6 @@ from apps.orchestration.workflows.types import (
     Loop,
     Map,
     Node,
-    Problem,
     When,
 )
 from apps.tools.services import schemas
@@ -54,7 +54,7 @@ _FIELD_OF: Mapping[Kind, str] = {Kind.AGENT: "agent", Kind.WORKFLOW: "workflow",
 
 def check_definition(
     definition: Definition, document: Document, *, find_tool: FindTool, has_route: FindRoute
-) -> list[Problem]:
+) -> list[WorkflowProblem]:
     """Every problem, in the order of the text."""
     checker = _Checker(document, find_tool, has_route)
     checker.unique_ids(definition.graph)
@@ -67,7 +67,7 @@ class _Checker:
         self.document = document
         self.find_tool = find_tool
         self.has_route = has_route
-        self.problems: list[Problem] = []
+        self.problems: list[WorkflowProblem] = []
 
     def add(self, path: str, detail: str, *, line: int = 1, column: int = 1) -> None:
         self.problems.append(self.document.problem(path, detail, line=line, column=column))

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from apps.orchestration.types import WorkflowProblem
 from apps.orchestration.workflows.rendering import escape
-from apps.orchestration.workflows.types import Problem
 
 MOST_BYTES = 512_000
 DEEPEST = 40
@@ -21,7 +21,7 @@ _FOLDED = ">"
 class Unreadable(ValueError):
     """The text is no definition."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: WorkflowProblem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
 
@@ -49,19 +49,19 @@ class Document:
 
     def problem(
         self, path: str, detail: str, *, line: int = 1, column: int = 1, key: bool = False
-    ) -> Problem:
+    ) -> WorkflowProblem:
         """At the value that `path` names, or at its key; `line`, `column` are inside its text."""
         place = self.places.get(f"#{path}") if key else None
         place = place or self._nearest(path)
         if place is None:
-            return Problem(path=path, detail=detail)
+            return WorkflowProblem(path=path, detail=detail)
         if key or not place.exact or (line, column) == (1, 1):
             at = (place.line, place.column)
         elif line == 1:
             at = (place.text_line, place.text_column + column - 1)
         else:
             at = (place.text_line + line - 1, place.text_column + column - 1)
-        return Problem(path=path, detail=detail, line=at[0], column=at[1])
+        return WorkflowProblem(path=path, detail=detail, line=at[0], column=at[1])
 
     def _nearest(self, path: str) -> Place | None:
         while path and path not in self.places:
@@ -72,25 +72,29 @@ class Document:
 def read_document(text: str) -> Document:
     """JSON is YAML, so one reader reads both. Raises `Unreadable`."""
     if len(text.encode(errors="replace")) > MOST_BYTES:
-        raise Unreadable(Problem(path="", detail=f"the definition is over {MOST_BYTES} bytes."))
+        raise Unreadable(
+            WorkflowProblem(path="", detail=f"the definition is over {MOST_BYTES} bytes.")
+        )
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         raise Unreadable(_syntax(error)) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Unreadable(Problem(path="", detail=f"this is no YAML: {error}")) from None
+        raise Unreadable(WorkflowProblem(path="", detail=f"this is no YAML: {error}")) from None
     if root is None:
-        raise Unreadable(Problem(path="", detail="the definition is empty.", line=1, column=1))
+        raise Unreadable(
+            WorkflowProblem(path="", detail="the definition is empty.", line=1, column=1)
+        )
     reader = _Reader(text)
     data = reader.take(root, "", 0)
     return Document(data=data, source=text, places=reader.places)
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> Problem:
+def _syntax(error: yaml.MarkedYAMLError) -> WorkflowProblem:
     mark = error.problem_mark or error.context_mark
     said = " ".join(part for part in (error.context, error.problem) if part)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    return Problem(path="", detail=f"this is no YAML: {said}.", line=line, column=column)
+    return WorkflowProblem(path="", detail=f"this is no YAML: {said}.", line=line, column=column)
 
 
 class _Reader:
@@ -172,7 +176,7 @@ class _Reader:
     def _unreadable(self, node: yaml.Node, path: str, detail: str) -> Unreadable:
         mark = node.start_mark
         return Unreadable(
-            Problem(path=path, detail=detail, line=mark.line + 1, column=mark.column + 1)
+            WorkflowProblem(path=path, detail=detail, line=mark.line + 1, column=mark.column + 1)
         )
 
 

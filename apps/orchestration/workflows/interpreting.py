@@ -289,7 +289,7 @@ def _task(step: str, node: Node, values: Mapping[str, Any]) -> Task:
         return _model_call(step, node.work, values)
     assert isinstance(node.work, Call)  # noqa: S101  no other work is one step
     arguments = render(node.work.arguments, values)
-    if node.kind in {Kind.AGENT, Kind.WORKFLOW, Kind.APPROVAL}:
+    if node.kind in {Kind.AGENT, Kind.APPROVAL}:
         arguments = {key: as_text(value) for key, value in arguments.items()}
     return _tool_call(step, node.work.tool, arguments)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from apps.orchestration.types import WorkflowProblem
 from apps.orchestration.workflows import fields
 from apps.orchestration.workflows.documents import Document
 from apps.orchestration.workflows.fields import Schema
@@ -25,7 +26,6 @@ from apps.orchestration.workflows.types import (
     Loop,
     Map,
     Node,
-    Problem,
     Retry,
     When,
     Work,
@@ -38,7 +38,7 @@ SIGNAL_TOOL = "await_signal"
 _CONCURRENCY = 8
 
 
-def read_definition(document: Document) -> tuple[Definition | None, list[Problem]]:
+def read_definition(document: Document) -> tuple[Definition | None, list[WorkflowProblem]]:
     """The definition, unless its shape is wrong: then None, and what is wrong with it."""
     reader = _Reader(document)
     data = document.data
@@ -68,7 +68,7 @@ class _Reader:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.problems: list[Problem] = []
+        self.problems: list[WorkflowProblem] = []
 
     def add(self, path: str, detail: str, *, key: bool = False) -> None:
         self.problems.append(self.document.problem(path, detail, key=key))

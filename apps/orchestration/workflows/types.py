@@ -144,15 +144,3 @@ class Definition:
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
     limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """What is wrong, and exactly where. `line` and `column` count from 1; 0 where the definition
-    was not given as text.
-    """
-
-    path: str
-    detail: str
-    line: int = 0
-    column: int = 0
