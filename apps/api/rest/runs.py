@@ -22,7 +22,7 @@ from apps.api.rest.fields import (
 from apps.api.rest.paging import PageQuery, page
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
-from apps.orchestration.services import starting
+from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.types import EventType, EventView, RunStatus, RunView
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
@@ -33,7 +33,10 @@ _STATUSES = [str(status) for status in RunStatus]
 
 
 class RunBody(StrictSerializer):
-    agent = serializers.CharField(max_length=200)
+    agent = serializers.CharField(max_length=200, required=False)
+    workflow = serializers.CharField(
+        max_length=200, required=False, help_text="Either this or `agent`."
+    )
     input = AnyField(help_text="The question or task: a string, or an object.")
     version = serializers.IntegerField(
         min_value=1, max_value=2**31 - 1, allow_null=True, default=None
@@ -47,6 +50,13 @@ class RunBody(StrictSerializer):
     budget_usd = UsdField(allow_null=True, default=None)
     session = serializers.CharField(max_length=200, default="", allow_blank=True)
     metadata = ObjectField(default=dict)
+
+    def validate(self, body: dict[str, Any]) -> dict[str, Any]:
+        if ("agent" in body) == ("workflow" in body):
+            raise serializers.ValidationError(
+                {"agent": ["Name either an agent or a workflow, and not both."]}
+            )
+        return body
 
     def validate_input(self, value: Any) -> Any:
         if not isinstance(value, str | dict):
@@ -74,6 +84,7 @@ class RunSerializer(serializers.Serializer[RunView]):
 
     id = IdField(Kind.RUN)
     agent = serializers.CharField(allow_null=True)
+    workflow = serializers.CharField(allow_null=True)
     version = serializers.IntegerField(allow_null=True)
     tool = serializers.CharField(
         allow_blank=True, help_text="The tool, for a run that is one tool call; else empty."
@@ -114,6 +125,7 @@ class EventSerializer(serializers.Serializer[EventView]):
 class RunsQuery(PageQuery):
     status = serializers.ChoiceField(_STATUSES, required=False)
     agent = serializers.CharField(max_length=200, required=False)
+    workflow = serializers.CharField(max_length=200, required=False)
     since = TimeField(required=False)
     until = TimeField(required=False)
 
@@ -165,16 +177,14 @@ class RunsView(ResourceView):
     @idempotent
     def _start(self, request: Request) -> Response:
         body = self.checked(RunBody)
-        run = starting.start_run(
-            scope=self.scope,
-            agent=body["agent"],
-            input=body["input"],
-            version=body["version"],
-            budget_usd=body["budget_usd"],
-            session=body["session"],
-            metadata=body["metadata"],
-            traceparent=traceparent_of(request),
-        )
+        given = {
+            name: body[name] for name in ("input", "version", "budget_usd", "session", "metadata")
+        }
+        given |= {"scope": self.scope, "traceparent": traceparent_of(request)}
+        if "workflow" in body:
+            run = workflow_runs.start_workflow(workflow=body["workflow"], **given)
+        else:
+            run = starting.start_run(agent=body["agent"], **given)
         return self.shaped(RunSerializer, run, status=201)
 
     def _settled(self, run_id: UUID, seconds: int) -> RunView:
@@ -200,6 +210,7 @@ class RunsView(ResourceView):
                 before=before,
                 status=RunStatus(status) if status else None,
                 agent=query.get("agent"),
+                workflow=query.get("workflow"),
                 since=query.get("from"),
                 until=query.get("to"),
             ),

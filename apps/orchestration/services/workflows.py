@@ -68,6 +68,16 @@ def list_problems(*, scope: Scope, source: Source, name: str = "") -> list[Workf
     return _read(scope, source, name)[1]
 
 
+def name_in(text: str) -> str:
+    """The name that a definition as text gives itself; "" where it has none or cannot be read."""
+    try:
+        data = read_document(text).data
+    except Unreadable:
+        return ""
+    name = data.get("name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) else ""
+
+
 def _read(scope: Scope, source: Source, name: str) -> tuple[Document | None, list[WorkflowProblem]]:
     try:
         document = read_document(source) if isinstance(source, str) else Document(data=source)
