@@ -44,6 +44,7 @@ class RunLine:
 
     public_id: str
     agent: str
+    is_workflow: bool
     version: int | None
     question: str
     status: str
@@ -67,7 +68,8 @@ def run_line(run: RunView) -> RunLine:
         status = _WAITS.get(run.waiting_on.kind, status)
     return RunLine(
         public_id=ids.encode(ids.Kind.RUN, run.id),
-        agent=run.agent or run.tool,
+        agent=run.agent or run.workflow or run.tool,
+        is_workflow=run.workflow is not None,
         version=run.version,
         question=question_of(run.input),
         status=status,

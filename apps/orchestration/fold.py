@@ -54,6 +54,12 @@ class Folded:
         return self.steps.get(step, Progress())
 
 
+def is_result(record: Record) -> bool:
+    """Whether a program takes it in."""
+    is_last = record.type is EventType.MODEL_FAILED and record.data["retry_in"] is None
+    return record.type in STEP_RESULTS or is_last
+
+
 def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
     """Take one event in; `data` is its data with the blobs filled in."""
     if record.type in STEP_RESULTS:

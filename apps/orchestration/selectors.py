@@ -15,13 +15,18 @@ from apps.governance.services import decisions
 from apps.governance.types import Action, ResourceKind
 from apps.observability.types import Span
 from apps.orchestration import drafts, journal, tracing
-from apps.orchestration.models import Run
+from apps.orchestration.fold import is_result
+from apps.orchestration.models import FINAL, Run
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
-from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView
+from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView, WorkflowPicture
+from apps.orchestration.workflows import catalog
 from apps.orchestration.workflows.catalog import get_workflow as get_workflow
 from apps.orchestration.workflows.catalog import list_workflow_versions as list_workflow_versions
 from apps.orchestration.workflows.catalog import list_workflows as list_workflows
+from apps.orchestration.workflows.catalog import picture_workflow as picture_workflow
+from apps.orchestration.workflows.interpreting import Interpreter
+from apps.orchestration.workflows.picturing import picture
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -141,6 +146,23 @@ def get_trace(*, scope: Scope, trace_id: str) -> tuple[RunView, tuple[Span, ...]
     events = _views(run, journal.read_events(run.id))
     recorded = governance.list_decisions(run_id=run.id)
     return view, tracing.project(view, events, recorded)
+
+
+def picture_run(*, scope: Scope, run_id: UUID) -> WorkflowPicture | None:
+    """How far each node of a workflow's run is; None for a run of anything else."""
+    run = _readable(scope, run_id)
+    if run.workflow_version_id is None:
+        return None
+    definition = catalog.get_definition(version_id=run.workflow_version_id)
+    program = Interpreter(definition, run.input)
+    records = [record for record in journal.read_events(run.id) if is_result(record)]
+    names = {name for r in records for name in drafts.blob_names(r.type, r.data)}
+    contents = journal.read_blobs(run.organisation_id, sorted(names))
+    for record in records:
+        program.apply(record, drafts.fill(record.type, record.data, contents))
+    if run.status in FINAL:
+        program.close()
+    return picture(definition.graph, program.tally)
 
 
 @lru_cache(maxsize=4096)

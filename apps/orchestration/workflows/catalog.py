@@ -1,14 +1,16 @@
 """The workflows of a project and their versions, asked of as agents are; and as tools of agents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.orchestration.models import Workflow, WorkflowVersion
-from apps.orchestration.types import WorkflowView
+from apps.orchestration.types import WorkflowPicture, WorkflowView
 from apps.orchestration.workflows.documents import Document, write_document
+from apps.orchestration.workflows.picturing import picture
 from apps.orchestration.workflows.reading import read_definition
 from apps.orchestration.workflows.types import Definition
 from apps.tools.types import Effect, Risk, ToolState, ToolView, Trust, Waits
@@ -80,6 +82,12 @@ def list_workflow_versions(
     return [_view(workflow, row) for row in rows[:limit]]
 
 
+def picture_workflow(*, scope: Scope, name: str, version: int | None = None) -> WorkflowPicture:
+    """The graph of one version as it is drawn. Raises `NotFound`."""
+    found = get_workflow(scope=scope, name=name, version=version)
+    return picture(_definition(found.definition).graph)
+
+
 def list_resources(*, scope: Scope) -> list[Resource]:
     """Every workflow of the project, for batch decisions."""
     rows = Workflow.objects.filter(project_id=scope.project_id).order_by("name")
@@ -101,10 +109,15 @@ def list_tools(*, scope: Scope, name: str | None = None) -> list[ToolView]:
 def get_definition(*, version_id: UUID) -> Definition:
     """What a run is pinned to. Versions never change, so this may be remembered."""
     row = WorkflowVersion.objects.only("definition").get(id=version_id)
-    definition, problems = read_definition(Document(data=row.definition))
+    return _definition(row.definition)
+
+
+def _definition(stored: Mapping[str, Any]) -> Definition:
+    """Stored definitions were checked when they were saved."""
+    definition, problems = read_definition(Document(data=stored))
     if definition is None:
         said = "; ".join(f"{problem.path}: {problem.detail}" for problem in problems)
-        raise ValueError(f"Workflow version {version_id} cannot be read: {said}")
+        raise ValueError(f"A stored workflow cannot be read: {said}")
     return definition
 
 

@@ -66,10 +66,16 @@ class Interpreter:
         self._under: dict[tuple[Frame, str], UnderWay] = {}
         self._calls = 0
         self._end: End | None = None
-        self._settle(self._open(definition.graph, "", {"input": input}, self._finish))
+        self._root = self._open(definition.graph, "", {"input": input}, self._finish)
+        self._settle(self._root)
 
     def decide(self) -> tuple[Task, ...] | End:
         return self._end or tuple(self._pending.values())
+
+    def close(self) -> None:
+        """The run is over: what was under way is not any more."""
+        if not self._root.is_closed:
+            self._close(self._root)
 
     def apply(self, record: Record, data: Mapping[str, Any]) -> None:
         """A result of a step that is needed no more changes nothing."""
