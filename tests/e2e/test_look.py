@@ -11,19 +11,24 @@ from tests.e2e.looking import find_faults, looking
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
-def _pages(refund: str, answer: str) -> dict[str, str]:
+def _pages(refund: str, answer: str, briefing: str) -> dict[str, str]:
     return {
         "home": "/",
         "runs": "/runs",
         "run_waiting": f"/runs/{refund}",
         "run_step": f"/runs/{refund}?step=s3",
         "run_answer": f"/runs/{answer}",
+        "run_workflow": f"/runs/{briefing}",
         "ask": "/ask",
         "approvals": "/approvals",
         "agents": "/agents",
         "agent": "/agents/refund-agent",
         "agent_diff": "/agents/refund-agent?compare=1",
         "agent_form": "/agents/refund-agent/edit",
+        "workflows": "/workflows",
+        "workflow": "/workflows/briefing",
+        "workflow_diff": "/workflows/briefing?compare=1",
+        "workflow_form": "/workflows/briefing/edit",
         "spaces": "/context",
         "space": "/context/handbook",
         "search": "/context/handbook?q=backup",
@@ -44,6 +49,7 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
     refund = acts.aside(lambda: acts.start_refund(stage.scope))
     question = "How do I add my own files to a space?"
     answer = acts.aside(lambda: acts.ask_guide(stage.scope, question))
+    briefing = acts.aside(lambda: acts.start_briefing(stage.scope))
     OUT.mkdir(parents=True, exist_ok=True)
     with looking(browser, theme="light", size="wide") as page:
         page.goto(stage.url + stage.login_path())
@@ -55,7 +61,7 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
         for size in ("wide", "narrow"):
             with looking(browser, theme=theme, size=size, state=state) as page:
                 page.goto(stage.url)  # the fonts are at hand from here on
-                for name, path in _pages(refund, answer).items():
+                for name, path in _pages(refund, answer, briefing).items():
                     faults += _look(page, stage.url + path, f"{name}_{theme}_{size}")
     assert faults == [], "\n".join(faults)
     if request.config.getoption("--update-pictures", default=False):

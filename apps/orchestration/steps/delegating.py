@@ -37,12 +37,13 @@ def _plan(
     activation: Activation, made: Permitted
 ) -> tuple[UUID, Callable[..., Draft], Callable[[], None]]:
     kind, _, name = made.call.name.partition("__")
-    family = {"scope": activation.scope, "parent": activation.run, "step": made.step}
-    given = made.arguments["input"]
+    scope, parent, given = activation.scope, activation.run, made.arguments["input"]
     if kind == "workflow":
-        flow = workflow_runs.plan_child(**family, workflow=name, input=given)
+        flow = workflow_runs.plan_child(
+            scope=scope, parent=parent, step=made.step, workflow=name, input=given
+        )
         return flow.id, partial(drafts.child_started, made.step, workflow=name), flow.write
-    child = starting.plan_child(**family, agent=name, input=given)
+    child = starting.plan_child(scope=scope, parent=parent, step=made.step, agent=name, input=given)
     return child.id, partial(drafts.child_started, made.step, agent=name), child.write
 
 

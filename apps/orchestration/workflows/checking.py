@@ -104,9 +104,6 @@ class _Checker:
                 self._condition(edge.when, f"{path}/edges/{index}/when", names)
         everything = outer | {f"nodes.{node.id}" for node in graph.nodes}
         self._template(graph.output, f"{path}/output", everything)
-        if graph.output is None and len(graphs.last_nodes(graph)) > 1:
-            lasts = ", ".join(node.id for node in graphs.last_nodes(graph))
-            self.add(f"{path}/nodes", f"several nodes come last ({lasts}): say `output`.")
 
     def _edges(self, graph: Graph, path: str) -> bool:
         """Whether the edges make an order."""

@@ -36,6 +36,7 @@ APPROVAL_TOOL = "ask_approval"
 WAIT_TOOL = "wait"
 SIGNAL_TOOL = "await_signal"
 _CONCURRENCY = 8
+_WITH_BODY = {Kind.MAP, Kind.LOOP}
 
 
 def read_definition(document: Document) -> tuple[Definition | None, list[WorkflowProblem]]:
@@ -156,7 +157,8 @@ class _Reader:
         self.check(data, path, known, required=("id", *fields.REQUIRED[kind]))
         retry = self.part(data, f"{path}/retry", fields.RETRY)
         self.json_schema(data, "output_schema", f"{path}/output_schema")
-        work = self.work(kind, data, path) if len(self.problems) == before else None
+        body = self.body(data, path) if kind in _WITH_BODY else None
+        work = self.work(kind, data, path, body) if len(self.problems) == before else None
         if work is None or len(self.problems) > before:
             return None
         return Node(
@@ -176,7 +178,9 @@ class _Reader:
         else:
             self.add(path, f"`kind` is missing. Kinds: {kinds}.")
 
-    def work(self, kind: Kind, data: Mapping[str, Any], path: str) -> Work | None:
+    def work(
+        self, kind: Kind, data: Mapping[str, Any], path: str, body: Graph | None
+    ) -> Work | None:
         match kind:
             case Kind.MODEL:
                 return Ask(
@@ -187,17 +191,17 @@ class _Reader:
                 )
             case Kind.BRANCH:
                 return Branch()
-            case Kind.MAP:
+            case Kind.MAP if body is not None:
                 return Map(
                     over=data["over"],
-                    body=self.body(data, path),
+                    body=body,
                     concurrency=data.get("concurrency", _CONCURRENCY),
                     on_item_error=ItemErrors(data.get("on_item_error", ItemErrors.FAIL)),
                 )
-            case Kind.LOOP:
+            case Kind.LOOP if body is not None:
                 return Loop(
                     until=data["until"],
-                    body=self.body(data, path),
+                    body=body,
                     max_rounds=data["max_rounds"],
                     at_bound=AtBound(data.get("at_bound", AtBound.FAIL)),
                 )
@@ -206,9 +210,12 @@ class _Reader:
             case _:
                 return _call(kind, data)
 
-    def body(self, data: Mapping[str, Any], path: str) -> Graph:
-        self.check(data["body"], f"{path}/body", fields.BODY, required=("nodes",))
-        return self.graph(data["body"], f"{path}/body")
+    def body(self, data: Mapping[str, Any], path: str) -> Graph | None:
+        body = data.get("body")
+        if not isinstance(body, Mapping):
+            return None
+        self.check(body, f"{path}/body", fields.BODY, required=("nodes",))
+        return self.graph(body, f"{path}/body")
 
     def wait(self, data: Mapping[str, Any], path: str) -> Call | None:
         given = [name for name in ("seconds", "signal") if name in data]

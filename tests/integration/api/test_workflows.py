@@ -52,7 +52,7 @@ def test_problems_have_positions_in_text_and_paths_in_json(api: Any, models: Any
     found = api.post("workflows/validate", {"definition": wrong}).body
     assert found["valid"] is False
     (problem,) = found["problems"]
-    assert (problem["line"], problem["column"]) == (4, 35)
+    assert (problem["line"], problem["column"]) == (4, 34)
     assert problem["path"] == "/nodes/0/tool"
     refused = api.request("POST", "workflows", wrong.encode(), content_type=YAML).problem()
     assert refused["errors"][0]["line"] == 4

@@ -178,16 +178,20 @@ output: "{{{{ nodes.pick.text }}}}, slow was {{{{ nodes.slow.status }}}}"
 def test_runs_under_way_stay_on_their_version(bench: Bench) -> None:
     text = """
 nodes:
+  - {id: which, kind: branch}
   - {id: wait, kind: wait, seconds: 1}
   - {id: say, kind: tool, tool: box_look, arguments: {n: 1}}
-edges: [{from: wait, to: say}]
+edges:
+  - {from: which, to: wait, when: input.n < 10}
+  - {from: which, to: say, otherwise: true}
+  - {from: wait, to: say}
 """
     save(bench, "edited", text)
-    first = [start(bench, "edited", f"run {n}") for n in range(100)]
-    for run in first[::2]:
-        runs.advance(bench.scope, run.id)
+    first = [start(bench, "edited", {"n": n}) for n in range(100)]
+    for run in first[:10]:
+        assert runs.advance(bench.scope, run.id).status is RunStatus.WAITING
     save(bench, "edited", text.replace("n: 1", "n: 2"), create=False)
-    last = start(bench, "edited", "afterwards")
+    last = start(bench, "edited", {"n": 100})
     assert [settle(bench, run.id).output for run in first] == [
         {"text": "saw 1", "citations": []} for _ in first
     ]
@@ -253,7 +257,7 @@ edges:
         (8, 16, "/nodes/1/arguments"),
         (8, 20, "/nodes/1/arguments/n"),
         (11, 12, "/nodes/2/agent"),
-        (12, 44, "/nodes/2/input"),
+        (12, 42, "/nodes/2/input"),
     ]
     assert "`nodes.mroe.text` is not known here" in found[-1].detail
     with pytest.raises(InvalidInput, match="line 4, column 11"):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.agents.types import Fail, Finish
-from tests.unit.orchestration.workflow_runs import Broken, interpreter, run, steps, take
+from tests.unit.orchestration.workflow_runs import Broken, event, interpreter, run, steps, take
 
 EVERYTHING = """
 nodes:
@@ -62,7 +62,7 @@ def answer(step: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def test_any_order_of_results_has_the_same_outcome() -> None:
-    ends = [run(interpreter(EVERYTHING, INPUT), answer, seed=seed)[0] for seed in range(40)]
+    ends = [run(interpreter(EVERYTHING, INPUT), answer, seed=seed)[0] for seed in range(12)]
     assert all(end == ends[0] for end in ends)
     assert isinstance(ends[0], Finish)
     assert ends[0].data == {
@@ -75,8 +75,8 @@ def test_any_order_of_results_has_the_same_outcome() -> None:
 
 
 def test_a_fold_of_any_beginning_decides_what_the_live_run_decided() -> None:
-    for seed in range(8):
-        live, journal = interpreter(EVERYTHING, INPUT), []
+    for seed in range(2):
+        live = interpreter(EVERYTHING, INPUT)
         _, journal = run(interpreter(EVERYTHING, INPUT), answer, seed=seed)
         for count, one in enumerate(journal):
             again = interpreter(EVERYTHING, INPUT)
@@ -239,8 +239,6 @@ def test_what_was_read_untrusted_taints_the_run() -> None:
     program = interpreter(EVERYTHING, INPUT)
     decided = program.decide()
     assert isinstance(decided, tuple)
-    from tests.unit.orchestration.workflow_runs import event
-
     record, data = event(decided[0], answer)
     program.apply(record, {**data, "trust": "untrusted"})
     assert program.tainted
