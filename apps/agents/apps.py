@@ -9,13 +9,14 @@ class AgentsConfig(AppConfig):
     name = "apps.agents"
 
     def ready(self) -> None:
-        from apps.agents import as_tools, selectors
+        from apps.agents import as_tools, planning, selectors
         from apps.agents.services import grants
         from apps.governance.services import decisions
         from apps.governance.types import ResourceKind
-        from apps.tools.services.builtins import register_source
+        from apps.tools.services.builtins import register_builtin, register_source
         from octavo.kernel.scope import PrincipalKind
 
         decisions.register_facts(kind=PrincipalKind.AGENT, provider=grants.provide_facts)
+        register_builtin(planning.REVISE)
         register_source(prefix=as_tools.PREFIX, source=as_tools.list_tools)
         decisions.register_lister(kind=ResourceKind.AGENT, lister=selectors.list_resources)

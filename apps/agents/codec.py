@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from apps.agents.types import Access, Definition, Limits, SpaceGrant, Strategy
+from apps.agents.types import Access, Definition, Limits, SpaceGrant, Strategy, WhenStuck
 
 
 def to_json(definition: Definition) -> dict[str, Any]:
@@ -22,6 +22,7 @@ def to_json(definition: Definition) -> dict[str, Any]:
             "max_cost_usd": None if limits.max_cost_usd is None else str(limits.max_cost_usd),
             "deadline_seconds": limits.deadline_seconds,
         },
+        "when_stuck": definition.when_stuck,
     }
 
 
@@ -44,4 +45,5 @@ def from_json(stored: Mapping[str, Any]) -> Definition:
             max_cost_usd=None if cost is None else Decimal(cost),
             deadline_seconds=limits["deadline_seconds"],
         ),
+        when_stuck=WhenStuck(stored.get("when_stuck", WhenStuck.FAIL)),
     )

@@ -1,12 +1,12 @@
 """Strategy `tools`: recall what the spaces hold, then let the model call tools until it answers."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
+from apps.agents import asking, trimming
 from apps.agents.types import (
     CallModel,
     CallTools,
@@ -21,8 +21,6 @@ from apps.inference.types import Message
 from apps.tools.services import schemas
 
 RECALLED = 6
-FEEDBACK_AFTER = 3
-STOP_AFTER = 5
 _ANSWER_ATTEMPTS = 3
 _MARK = re.compile(r"\[(\d{1,3})\]")
 
@@ -34,29 +32,15 @@ def decide(state: LoopState) -> LoopDecision:
         return CallTools(step=f"tools.{_answers(state)}", calls=state.pending)
     if state.answer is not None:
         return _finish(state, state.answer)
-    return _repeated_too_often(state) or _call_model(state)
+    return _call_model(state)
 
 
 def _answers(state: LoopState) -> int:
     return sum(message.role == "assistant" for message in state.messages)
 
 
-def _repeated_too_often(state: LoopState) -> Fail | None:
-    if _most_repeated(state) < STOP_AFTER:
-        return None
-    return Fail(
-        code="loop",
-        detail=f"The agent made the same tool call with the same result {STOP_AFTER} times. "
-        "Make its instructions or the tool's description clearer, then start a new run.",
-    )
-
-
-def _most_repeated(state: LoopState) -> int:
-    return max(Counter(state.recent_calls).values(), default=0)
-
-
 def _call_model(state: LoopState, *notes: str) -> CallModel:
-    if _most_repeated(state) >= FEEDBACK_AFTER:
+    if asking.repetitions(state) >= asking.FEEDBACK_AFTER:
         notes = (
             *notes,
             "You have made the same tool call several times with the same result. It will not "
@@ -67,10 +51,10 @@ def _call_model(state: LoopState, *notes: str) -> CallModel:
         messages=(
             Message(role="system", content=state.definition.instructions),
             Message(role="user", content=_question(state)),
-            *state.messages,
+            *trimming.trim(state.messages, level=state.trims),
             *(Message(role="user", content=note) for note in notes),
         ),
-        offer_tools=bool(state.definition.tools),
+        offer_tools=bool(state.definition.tools) or state.plan is not None,
         json_schema=state.definition.output_schema,
     )
 
@@ -105,7 +89,7 @@ def _finish(state: LoopState, answer: str) -> LoopDecision:
     if not wrong:
         return Finish(text=answer, citations=_citations(state, answer), data=data)
     lines = "\n".join(wrong)
-    if _answers(state) - _tool_rounds(state) >= _ANSWER_ATTEMPTS:
+    if state.answers >= _ANSWER_ATTEMPTS:
         return Fail(
             code="invalid_output",
             detail=f"The model's answers did not fit the agent's output_schema:\n{lines}\n"
@@ -114,10 +98,6 @@ def _finish(state: LoopState, answer: str) -> LoopDecision:
     return _call_model(
         state, f"Answer again, as JSON that fits the schema. What is wrong:\n{lines}"
     )
-
-
-def _tool_rounds(state: LoopState) -> int:
-    return sum(bool(message.tool_calls) for message in state.messages)
 
 
 def _citations(state: LoopState, answer: str) -> tuple[Mapping[str, Any], ...]:

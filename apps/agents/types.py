@@ -12,11 +12,30 @@ from apps.inference.types import Message, ToolCall
 
 
 class Strategy(StrEnum):
-    """`auto` is `quote` on a starter model and `tools` on a better one."""
+    """How an agent works.
+
+    `tools`: the model calls tools until it answers. `react`: it reasons in words before each move.
+    `plan`: it writes a plan first and then does one step after the other. `quote`: the answer is
+    the sources' own sentences. `auto` is `quote` on a starter model and `tools` on a better one.
+    """
 
     AUTO = "auto"
     TOOLS = "tools"
+    REACT = "react"
+    PLAN = "plan"
     QUOTE = "quote"
+
+
+ResolvedStrategy = Literal[Strategy.TOOLS, Strategy.REACT, Strategy.PLAN, Strategy.QUOTE]
+
+
+class WhenStuck(StrEnum):
+    """What becomes of a run that repeats itself, or whose model gives no answer at all: it fails,
+    or it asks a person whether to go on.
+    """
+
+    FAIL = "fail"
+    ASK = "ask"
 
 
 class Access(StrEnum):
@@ -51,6 +70,7 @@ class Definition:
     strategy: Strategy = Strategy.AUTO
     output_schema: Mapping[str, Any] | None = None
     limits: Limits = field(default_factory=Limits)
+    when_stuck: WhenStuck = WhenStuck.FAIL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,25 +102,42 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps of an agent that plans: the first `done` of them have their result."""
+
+    steps: tuple[str, ...]
+    done: int = 0
+    revisions: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoopState:
     """Everything `decide` may look at: a fold of the journal over a pinned definition, no more.
 
     `strategy` is resolved (never `auto`). `messages` are what the model and the tools said.
     `pending` are the tool calls of the last model answer that have no result yet, each with its
     place among them. `sources` is None until the first retrieval. `answer` is the last model text
-    that called no tool. `failed` is the failure that ends the run. `recent_calls` are digests of
-    tool, arguments and result, oldest first. `steps` counts results.
+    that called no tool. `stuck` is what keeps the run from going on by itself; `failed` ends it.
+    `recent_calls` are digests of tool, arguments and result, oldest first.
+    `steps` counts results, `answers` those that were meant to be the last, `asked` the questions to
+    a person, `trims` how often the conversation was shortened because the model could not take it.
+    `plan` is None until there is one.
     """
 
     definition: Definition
-    strategy: Literal[Strategy.TOOLS, Strategy.QUOTE]
+    strategy: ResolvedStrategy
     input: str
     messages: tuple[Message, ...] = ()
     pending: tuple[tuple[int, ToolCall], ...] = ()
     sources: tuple[Source, ...] | None = None
     answer: str | None = None
+    plan: Plan | None = None
+    stuck: Fail | None = None
     failed: Fail | None = None
     steps: int = 0
+    answers: int = 0
+    asked: int = 0
+    trims: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: Decimal = Decimal(0)

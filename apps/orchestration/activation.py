@@ -15,7 +15,6 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from apps.agents import selectors as agents
 from apps.agents.services import loop
-from apps.agents.services.loop import ResolvedStrategy
 from apps.agents.types import Strategy
 from apps.governance.types import Decision
 from apps.orchestration import drafts, fold, journal
@@ -130,8 +129,7 @@ def program_of(run: RunFacts) -> Program:
     if run.agent_version_id is None:
         return SingleCall(run.tool, run.input)
     definition = agents.get_definition(version_id=run.agent_version_id)
-    is_quote = run.strategy == Strategy.QUOTE
-    strategy: ResolvedStrategy = Strategy.QUOTE if is_quote else Strategy.TOOLS
+    strategy: Any = Strategy(run.strategy)  # resolved when the run started
     return AgentLoop(loop.start(definition, strategy=strategy, input=as_text(run.input)))
 
 

@@ -18,7 +18,8 @@ class AgentLoop:
 
     def __init__(self, state: LoopState) -> None:
         self.state = state
-        self.tools = state.definition.tools
+        self.tools = loop.granted_tools(state.definition)
+        self.offers = loop.offered_tools(state.definition)
         self.spaces = tuple(grant.space for grant in state.definition.spaces)
         self.route = state.definition.route
 
@@ -48,7 +49,11 @@ class AgentLoop:
                 self.state = _tool_answered(self.state, record, data)
             case EventType.MODEL_FAILED:
                 self.state = loop.apply_failure(
-                    self.state, code=data["code"], detail=data["detail"]
+                    self.state,
+                    code=data["code"],
+                    detail=data["detail"],
+                    is_final=data["retry_in"] is None,
+                    is_too_long=data.get("is_too_long", False),
                 )
 
 
@@ -57,6 +62,7 @@ def _model_answered(state: LoopState, record: Record, data: Mapping[str, Any]) -
     calls: Sequence[Mapping[str, Any]] = message.get("tool_calls", ())
     return loop.apply_model_answer(
         state,
+        step=record.step,
         text=message["content"],
         tool_calls=[ToolCall(**call) for call in calls],
         input_tokens=record.input_tokens,
@@ -68,10 +74,13 @@ def _model_answered(state: LoopState, record: Record, data: Mapping[str, Any]) -
 def _tool_answered(state: LoopState, record: Record, data: Mapping[str, Any]) -> LoopState:
     return loop.apply_tool_answer(
         state,
-        place=int(record.step.rpartition(".")[2]),
+        step=record.step,
+        tool=data["tool"],
+        arguments=data["arguments"],
         call_id=data["call_id"],
         text=data["message"]["content"],
         digest=data["digest"],
         trust=data["trust"],
+        is_error=data["is_error"],
         evidence=data["evidence"],
     )

@@ -131,11 +131,14 @@ def model_failed(
     code: str,
     detail: str,
     retry_in: timedelta | None,
+    is_too_long: bool = False,
     attempt: int,
     took: float,
 ) -> Draft:
     seconds = None if retry_in is None else retry_in.total_seconds()
-    data = {"code": code, "detail": detail, "retry_in": seconds}
+    data: dict[str, Any] = {"code": code, "detail": detail, "retry_in": seconds}
+    if is_too_long:
+        data["is_too_long"] = True
     return Draft(type=EventType.MODEL_FAILED, step=step, data=data, attempt=attempt, took=took)
 
 

@@ -56,8 +56,7 @@ class Folded:
 
 def is_result(record: Record) -> bool:
     """Whether a program takes it in."""
-    is_last = record.type is EventType.MODEL_FAILED and record.data["retry_in"] is None
-    return record.type in STEP_RESULTS or is_last
+    return record.type in STEP_RESULTS or record.type is EventType.MODEL_FAILED
 
 
 def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
@@ -70,9 +69,12 @@ def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
             state.prompt = [*state.prompt[: prompt["keep"]], *prompt["add"]]
     elif record.type in {EventType.RUN_PAUSED, EventType.RUN_RESUMED}:
         state.paused = record.type is EventType.RUN_PAUSED
-    elif record.type is EventType.MODEL_FAILED and data["retry_in"] is None:
-        state.steps.pop(record.step, None)
+    elif record.type is EventType.MODEL_FAILED:
         state.program.apply(record, data)
+        if data["retry_in"] is None:
+            state.steps.pop(record.step, None)
+        else:
+            _progress(state, record, data)
     else:
         _progress(state, record, data)
 

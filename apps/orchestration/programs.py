@@ -30,12 +30,14 @@ End = Finish | Fail
 class Program(Protocol):
     """The folded journal of one run over the definition that it is pinned to.
 
-    `tools` are patterns of what it may call, `spaces` those that it recalls from, `route` the one
-    of its model calls. `tainted`: it has read what is not trusted. `in_order`: calls that change
-    something are made one after the other, in the order in which they were asked for.
+    `tools` are patterns of what it may call, `offers` of what its model is shown, `spaces` those
+    that it recalls from, `route` the one of its model calls. `tainted`: it has read what is not
+    trusted. `in_order`: calls that change something are made one after the other, in the order in
+    which they were asked for.
     """
 
     tools: tuple[str, ...]
+    offers: tuple[str, ...]
     spaces: tuple[str, ...]
     route: str
     in_order: bool
@@ -44,7 +46,7 @@ class Program(Protocol):
     def tainted(self) -> bool: ...
 
     def apply(self, record: Record, data: Mapping[str, Any]) -> None:
-        """Take in a step's result (`STEP_RESULTS`), or the last failure of a model call."""
+        """Take in a step's result (`STEP_RESULTS`), or a model call that failed."""
         ...
 
     def decide(self) -> tuple[Task, ...] | End:

@@ -21,6 +21,7 @@ class SingleCall:
     """A `Program`. `answered` is the data of the journaled answer, once there is one."""
 
     in_order = True
+    offers: tuple[str, ...] = ()
     spaces: tuple[str, ...] = ()
     route = ""
 

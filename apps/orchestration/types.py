@@ -42,7 +42,8 @@ class EventType(StrEnum):
       sources [{text, score, citation, trust}]
     - model_answered: route, model, provider, finish_reason, message {role, content, tool_calls},
       offered [tool names], usage {input_tokens, output_tokens, cost_usd}, usage_id, decision_id
-    - model_failed: code, detail, retry_in (seconds, or null when the run gives up)
+    - model_failed: code, detail, retry_in (seconds, or null after the last attempt),
+      is_too_long? (the next attempt sends a shorter conversation)
     - tool_intended: tool, arguments, idempotency_key
     - tool_failed: tool, detail, was_sent (the call may have happened), retry_in (seconds)
     - tool_answered: tool, call_id, arguments, message {role, content, tool_call_id}, is_error,

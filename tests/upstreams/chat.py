@@ -1,7 +1,8 @@
 """A chat completions server that follows the script in the conversation, so it has no state.
 
 The first user message is JSON: `{"calls": [[tool, arguments], …], "answer": "…", "delay": 0.1}`.
-The k-th answer is the k-th call, and the text when the calls are used up.
+The k-th answer is the k-th call (or a list of calls, made at once), and the text when they are
+used up. A text among the calls is said.
 """
 
 import asyncio
@@ -22,13 +23,15 @@ MODEL = "scripted"
 class ScriptedChat:
     """A running upstream. `requests` are the bodies it got; `failures` are answered first.
 
-    `script`, when set, replaces the one in the conversation.
+    `script`, when set, replaces the one in the conversation. A conversation of more than `too_long`
+    characters is refused.
     """
 
     base_url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
     script: dict[str, Any] | None = None
+    too_long: int | None = None
     open_calls: int = 0
     cut_off: int = 0
 
@@ -39,6 +42,10 @@ class ScriptedChat:
             status = self.failures.pop(0)
             error = {"error": {"message": "scripted failure", "type": "server_error"}}
             return web.json_response(error, status=status)
+        length = sum(len(message["content"] or "") for message in body["messages"])
+        if self.too_long is not None and length > self.too_long:
+            text = f"This model's maximum context length is {self.too_long}; you sent {length}."
+            return web.json_response({"error": {"message": text}}, status=400)
         self.open_calls += 1
         try:
             script = self._script(body)
@@ -63,14 +70,20 @@ async def _reply(
 ) -> web.StreamResponse:
     turn = sum(m["role"] == "assistant" for m in body["messages"])
     calls = script.get("calls", [])
-    if turn < len(calls):
-        tool, arguments = calls[turn]
-        call = {
-            "id": f"call_{turn}",
-            "type": "function",
-            "function": {"name": tool, "arguments": json.dumps(arguments)},
-        }
-        message: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [call]}
+    if turn < len(calls) and isinstance(calls[turn], str):
+        message: dict[str, Any] = {"role": "assistant", "content": calls[turn]}
+        reason = "stop"
+    elif turn < len(calls):
+        asked = calls[turn] if isinstance(calls[turn][0], list) else [calls[turn]]
+        made = [
+            {
+                "id": f"call_{turn}" if place == 0 else f"call_{turn}_{place}",
+                "type": "function",
+                "function": {"name": tool, "arguments": json.dumps(arguments)},
+            }
+            for place, (tool, arguments) in enumerate(asked)
+        ]
+        message = {"role": "assistant", "content": None, "tool_calls": made}
         reason = "tool_calls"
     else:
         answers = script.get("answers") or [script.get("answer", "done")]

@@ -53,6 +53,10 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
         "inputSchema": schema(n="integer"),
         "annotations": {"readOnlyHint": True, "title": "Counting"},
     },
+    "meet": {
+        "description": "Answers once so many calls are under way together.",
+        "inputSchema": schema(of="integer", name="string"),
+    },
     "hang": {"description": "Never answers.", "inputSchema": ANY},
     "die": {"description": "Ends the server in the middle of the call.", "inputSchema": ANY},
     "spawn": {"description": "Leaves a process behind.", "inputSchema": ANY},
@@ -137,6 +141,18 @@ async def count(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
     return said(str(arguments["n"]))
 
 
+_meeting: dict[str, asyncio.Event] = {}
+
+
+async def meet(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
+    _meeting[arguments["name"]] = asyncio.Event()
+    if len(_meeting) == arguments["of"]:
+        for event in _meeting.values():
+            event.set()
+    await _meeting[arguments["name"]].wait()
+    return said(f"met as {arguments['name']}")
+
+
 async def hang(context: Any, arguments: Any, meta: Any) -> t.CallToolResult:
     leave("hanging")
     try:
@@ -212,6 +228,7 @@ TOOLS = {
     "note": note,
     "push": push,
     "count": count,
+    "meet": meet,
     "hang": hang,
     "die": die,
     "spawn": spawn,

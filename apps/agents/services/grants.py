@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from apps.agents import selectors
+from apps.agents.services import loop
 from apps.agents.types import Access, Definition
 from apps.governance.types import Action, Fact, Resource, ResourceKind
 from apps.tools.selectors import is_granted
@@ -39,7 +40,7 @@ def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mappin
         return {"granted": resource.name in routes_of(definition)}
     if resource.kind in _PREFIXES:
         name = f"{_PREFIXES[resource.kind]}{resource.name}"
-        return {"granted": is_granted(name, definition.tools)}
+        return {"granted": is_granted(name, loop.granted_tools(definition))}
     return {"granted": False}
 
 

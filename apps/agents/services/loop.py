@@ -3,46 +3,77 @@
 Nothing here reads a clock, a database or a network.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
-from apps.agents import quoting, tooling
-from apps.agents.types import Definition, Fail, Finish, LoopDecision, LoopState, Source, Strategy
+from apps.agents import asking, planning, quoting, reacting, tooling, trimming
+from apps.agents.types import (
+    CallModel,
+    Definition,
+    Fail,
+    Finish,
+    LoopDecision,
+    LoopState,
+    ResolvedStrategy,
+    Source,
+    Strategy,
+    WhenStuck,
+)
 from apps.inference.types import Message, ToolCall
 from apps.model_registry.types import Tier
 
-LOOP_WINDOW = 12
+LOOP_WINDOW = 16
 
 
 class Failure(StrEnum):
-    """Why an attempt failed: no answer, an error for an answer, or trying again is useless."""
+    """Why an attempt failed: no answer, an error for an answer, more text than the model takes, or
+    trying again is useless.
+    """
 
     UNREACHABLE = "unreachable"
     UPSTREAM = "upstream"
+    TOO_LONG = "too_long"
     REFUSED = "refused"
 
 
 _DELAYS: Mapping[Failure, tuple[float, ...]] = {
     Failure.UNREACHABLE: (1, 2, 4, 8, 15, *[30] * 19),  # ten minutes: a model server restarts
     Failure.UPSTREAM: (1, 2),
+    Failure.TOO_LONG: (0,) * trimming.MOST_TRIMS,
     Failure.REFUSED: (),
 }
 _TRUSTED = "trusted"
 
-ResolvedStrategy = Literal[Strategy.TOOLS, Strategy.QUOTE]
+_STRATEGIES: Mapping[ResolvedStrategy, Callable[[LoopState], LoopDecision]] = {
+    Strategy.TOOLS: tooling.decide,
+    Strategy.REACT: reacting.decide,
+    Strategy.PLAN: planning.decide,
+    Strategy.QUOTE: quoting.decide,
+}
 
 
 def resolve_strategy(definition: Definition, *, tier: Tier) -> ResolvedStrategy:
     """What `auto` means for a run that starts now: quote on a starter model that has sources."""
-    if definition.strategy is Strategy.QUOTE:
-        return Strategy.QUOTE
-    if definition.strategy is Strategy.AUTO and tier is Tier.STARTER and definition.spaces:
-        return Strategy.QUOTE
-    return Strategy.TOOLS
+    if definition.strategy is not Strategy.AUTO:
+        return definition.strategy
+    return Strategy.QUOTE if tier is Tier.STARTER and definition.spaces else Strategy.TOOLS
+
+
+def offered_tools(definition: Definition) -> tuple[str, ...]:
+    """Patterns of the tools that the model is shown."""
+    plans = definition.strategy is Strategy.PLAN
+    return (*definition.tools, planning.TOOL) if plans else definition.tools
+
+
+def granted_tools(definition: Definition) -> tuple[str, ...]:
+    """Patterns of the tools that a run may call, some of them without its model's doing."""
+    asks = definition.when_stuck is WhenStuck.ASK
+    offered = offered_tools(definition)
+    return (*offered, asking.TOOL) if asks else offered
 
 
 def start(definition: Definition, *, strategy: ResolvedStrategy, input: str) -> LoopState:
@@ -54,9 +85,32 @@ def decide(state: LoopState) -> LoopDecision:
     """The next move. Limits come first; then the strategy's own rule."""
     if state.failed is not None:
         return state.failed
-    decision = quoting.decide(state) if state.strategy is Strategy.QUOTE else tooling.decide(state)
-    over = _limit_reached(state)
-    return over if over and not isinstance(decision, Finish | Fail) else decision
+    decision = _STRATEGIES[state.strategy](state)
+    if isinstance(decision, Finish | Fail):
+        return decision
+    return _limit_reached(state) or _stuck(state, decision) or decision
+
+
+def _stuck(state: LoopState, decision: LoopDecision) -> LoopDecision | None:
+    """What is done instead where the run cannot go on by itself."""
+    repeats = asking.repeats_itself(state) if isinstance(decision, CallModel) else None
+    stuck = state.stuck or repeats
+    if stuck is None:
+        return None
+    return asking.ask(state, stuck) if state.definition.when_stuck is WhenStuck.ASK else stuck
+
+
+def _person_answered(state: LoopState, text: str) -> LoopState:
+    """Go on with a fresh count, with what the person advised, or end."""
+    state = replace(state, asked=state.asked + 1)
+    if text.strip().casefold() == asking.STOP.casefold():
+        failed = state.stuck or asking.repeats_itself(state)
+        return replace(state, failed=failed)
+    state = replace(state, stuck=None, recent_calls=(), trims=0)
+    if text.strip().casefold() == asking.GO_ON.casefold():
+        return state
+    advice = Message(role="user", content=f"A person who watches this run says: {text}")
+    return replace(state, messages=(*state.messages, advice))
 
 
 def _limit_reached(state: LoopState) -> Fail | None:
@@ -93,30 +147,45 @@ def apply_retrieval(state: LoopState, *, sources: Sequence[Source]) -> LoopState
 def apply_model_answer(
     state: LoopState,
     *,
+    step: str,
     text: str,
     tool_calls: Sequence[ToolCall],
     input_tokens: int = 0,
     output_tokens: int = 0,
     cost_usd: Decimal = Decimal(0),
 ) -> LoopState:
-    """The model spoke: either it called tools, or its text is the answer."""
-    calls = tuple(tool_calls)
-    answer = Message(role="assistant", content=text, tool_calls=calls)
-    return replace(
+    """The model spoke: it thought or planned, it called tools, or its text is an answer."""
+    state = replace(
         state,
-        messages=(*state.messages, answer),
-        pending=tuple(enumerate(calls)),
-        answer=None if calls else text,
         steps=state.steps + 1,
         input_tokens=state.input_tokens + input_tokens,
         output_tokens=state.output_tokens + output_tokens,
         cost_usd=state.cost_usd + cost_usd,
     )
+    match step.partition(".")[0]:
+        case reacting.STEP:
+            return reacting.take_thought(state, text)
+        case planning.STEP:
+            return planning.take_plan(state, text)
+    calls = tuple(tool_calls)
+    answer = Message(role="assistant", content=text, tool_calls=calls)
+    state = replace(
+        state,
+        messages=(*state.messages, answer),
+        pending=tuple(enumerate(calls)),
+        answer=None if calls else text,
+    )
+    state = planning.take_result(state)
+    return replace(state, answers=state.answers + (state.answer is not None))
 
 
-def apply_failure(state: LoopState, *, code: str, detail: str) -> LoopState:
-    """The last attempt at a step failed."""
-    return replace(state, failed=Fail(code=code, detail=detail))
+def apply_failure(
+    state: LoopState, *, code: str, detail: str, is_final: bool, is_too_long: bool
+) -> LoopState:
+    """An attempt failed: the next one sends less, or there is none by itself."""
+    if not is_final:
+        return replace(state, trims=state.trims + is_too_long)
+    return replace(state, stuck=Fail(code=code, detail=detail))
 
 
 def retry_after(failure: Failure, *, failures: int) -> timedelta | None:
@@ -128,14 +197,24 @@ def retry_after(failure: Failure, *, failures: int) -> timedelta | None:
 def apply_tool_answer(
     state: LoopState,
     *,
-    place: int,
+    step: str,
+    tool: str,
+    arguments: Mapping[str, Any] | str,
     call_id: str,
     text: str,
     digest: str,
     trust: str,
+    is_error: bool = False,
     evidence: Sequence[Mapping[str, Any]] = (),
 ) -> LoopState:
-    """The pending call at `place` has its result; what that rests on can be cited from now on."""
+    """The call at the place that `step` ends with has its result; what that rests on can be cited
+    from now on.
+    """
+    name, _, place = step.rpartition(".")
+    if name.partition(".")[0] == asking.STEP:
+        return _person_answered(state, text)
+    if tool == planning.TOOL and isinstance(arguments, Mapping) and not is_error:
+        state = planning.take_revision(state, arguments)
     message = Message(role="tool", content=text, tool_call_id=call_id)
     cited = tuple(
         Source(text="", score=0.0, citation=citation, trust=trust) for citation in evidence
@@ -143,7 +222,7 @@ def apply_tool_answer(
     return replace(
         state,
         messages=(*state.messages, message),
-        pending=tuple(one for one in state.pending if one[0] != place),
+        pending=tuple(one for one in state.pending if one[0] != int(place)),
         sources=(state.sources or ()) + cited if cited else state.sources,
         steps=state.steps + 1,
         tainted=state.tainted or trust != _TRUSTED,

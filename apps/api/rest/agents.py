@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from apps.agents import selectors
 from apps.agents.services import definitions
-from apps.agents.types import Access, AgentView, Definition, Limits, SpaceGrant, Strategy
+from apps.agents.types import Access, AgentView, Definition, Limits, SpaceGrant, Strategy, WhenStuck
 from apps.api.rest.base import ResourceView, idempotent
 from apps.api.rest.fields import (
     IdField,
@@ -69,6 +69,12 @@ class DefinitionBody(StrictSerializer):
         allow_null=True, default=None, help_text="JSON Schema that `output.data` must satisfy."
     )
     limits = LimitsBody(default=dict)
+    when_stuck = serializers.ChoiceField(
+        [str(w) for w in WhenStuck],
+        default=str(WhenStuck.FAIL),
+        help_text="Whether a run that repeats itself, or whose model gives no answer, fails or asks"
+        " a person.",
+    )
 
     def validate_tools(self, tools: list[str]) -> list[str]:
         refuse_repeated(tools)
@@ -96,6 +102,9 @@ class AgentSerializer(serializers.Serializer[AgentView]):
     strategy = serializers.ChoiceField([str(s) for s in Strategy], source="definition.strategy")
     output_schema = ObjectField(source="definition.output_schema", allow_null=True)
     limits = LimitsBody(source="definition.limits")
+    when_stuck = serializers.ChoiceField(
+        [str(w) for w in WhenStuck], source="definition.when_stuck"
+    )
     saved_by = serializers.CharField()
     created_at = TimeField()
 
@@ -118,6 +127,7 @@ def _definition(body: Mapping[str, Any]) -> Definition:
         strategy=Strategy(body["strategy"]),
         output_schema=body["output_schema"],
         limits=Limits(**{**_NO_LIMITS, **body["limits"]}),
+        when_stuck=WhenStuck(body["when_stuck"]),
     )
 
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.agents import selectors as agents
 from apps.agents.services import definitions
-from apps.agents.types import Access, AgentView, Definition, Limits, SpaceGrant, Strategy
+from apps.agents.types import Access, AgentView, Definition, Limits, SpaceGrant, Strategy, WhenStuck
 from apps.console import diffing, presenting, web
 from apps.context import selectors as context
 from apps.governance.types import Action
@@ -41,6 +41,7 @@ class Form:
     strategy: str = Strategy.AUTO
     output_schema: str = ""
     limits: Mapping[str, str]
+    asks: bool = False
 
 
 @require_GET
@@ -84,6 +85,7 @@ def text_of(definition: Definition) -> str:
     lines = [
         f"route: {definition.route}",
         f"strategy: {definition.strategy}",
+        f"when stuck: {definition.when_stuck}",
         *(f"tool: {tool}" for tool in definition.tools),
         *(f"space: {grant.space} ({grant.access})" for grant in definition.spaces),
         *(f"{n}: {getattr(limits, n)}" for n in _LIMITS if getattr(limits, n) is not None),
@@ -163,6 +165,7 @@ def _filled(scope: Scope, agent: AgentView) -> Form:
         strategy=definition.strategy,
         output_schema="" if schema is None else _json(schema),
         limits={name: "" if value is None else str(value) for name, value in values.items()},
+        asks=definition.when_stuck is WhenStuck.ASK,
     )
 
 
@@ -179,6 +182,7 @@ def _posted(posted: QueryDict, name: str) -> Form:
         strategy=web.text_of(posted, "strategy", most=20),
         output_schema=web.text_of(posted, "output_schema"),
         limits={limit: web.text_of(posted, limit, most=40) for limit in _LIMITS},
+        asks="asks" in posted,
     )
 
 
@@ -202,6 +206,7 @@ def _definition(form: Form) -> Definition:
             max_cost_usd=_decimal(form, "max_cost_usd"),
             deadline_seconds=_whole(form, "deadline_seconds"),
         ),
+        when_stuck=WhenStuck.ASK if form.asks else WhenStuck.FAIL,
     )
 
 

@@ -1,5 +1,6 @@
 """A failed attempt is an event: it is tried again later without a worker, or it ends the run."""
 
+import re
 from datetime import timedelta
 
 from apps.agents.services import loop
@@ -12,6 +13,8 @@ from octavo.kernel.errors import BudgetExceeded, OctavoError, Unavailable, Upstr
 
 _COMING_BACK = {429, 502, 503, 504}
 """Statuses of a server that is busy, starting or behind a proxy that waits for it."""
+_TOO_LONG = {400, 413, 422}
+_SAYS_TOO_LONG = re.compile(r"context (length|window|size)|maximum context|too long", re.IGNORECASE)
 _LONGEST_ASKED = timedelta(minutes=1)  # however long a provider would have us wait
 
 
@@ -46,6 +49,7 @@ def record_failure(
             code=_code_of(error, kind),
             detail=str(error),
             retry_in=delay,
+            is_too_long=kind is Failure.TOO_LONG,
             attempt=progress.attempt + 1,
             took=took,
         )
@@ -55,6 +59,8 @@ def record_failure(
 
 def _kind_of(error: Exception) -> Failure:
     if isinstance(error, UpstreamFailed):
+        if error.upstream_status in _TOO_LONG and _SAYS_TOO_LONG.search(str(error)):
+            return Failure.TOO_LONG
         if not error.retryable:
             return Failure.REFUSED
         is_away = error.upstream_status in _COMING_BACK

@@ -94,7 +94,7 @@ def _timeout(activation: Activation) -> float:
 
 
 def _offered(activation: Activation) -> tuple[ToolView, ...]:
-    return tools.list_granted(scope=activation.scope, patterns=activation.program.tools)
+    return tools.list_granted(scope=activation.scope, patterns=activation.program.offers)
 
 
 def _prepare(

@@ -12,6 +12,7 @@ from apps.agents.types import CallModel, Fail, Finish
 from apps.inference.types import Message, ToolCall
 from apps.orchestration.programs import CallTool, End, Task
 from apps.orchestration.records import Record, dump
+from apps.orchestration.types import EventType
 from apps.orchestration.workflows import graphs
 from apps.orchestration.workflows.bodies import Items, Rounds, UnderWay, holds
 from apps.orchestration.workflows.expressions import ExpressionFailed
@@ -52,6 +53,7 @@ class Interpreter:
     """A `Program`. `tally` counts the nodes of each id by status, those of bodies summed."""
 
     in_order = False
+    offers: tuple[str, ...] = ()
     spaces: tuple[str, ...] = ()
     route = ""
 
@@ -81,7 +83,8 @@ class Interpreter:
         """A result of a step that is needed no more changes nothing."""
         if data.get("trust", _TRUSTED) != _TRUSTED:
             self.tainted = True
-        if record.step not in self._takers or self._end is not None:
+        is_tried_again = record.type is EventType.MODEL_FAILED and data["retry_in"] is not None
+        if is_tried_again or record.step not in self._takers or self._end is not None:
             return
         under, take = self._takers[record.step]
         self._forget(under, record.step)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 
 from apps.agents.services import loop
@@ -20,6 +21,7 @@ from apps.agents.types import (
     Source,
     SpaceGrant,
     Strategy,
+    WhenStuck,
 )
 from apps.inference.types import ToolCall
 from apps.model_registry.types import Tier
@@ -48,7 +50,8 @@ def tooling(**fields: Any) -> LoopState:
 
 def asked(state: LoopState, *names: str, arguments: str = "{}") -> LoopState:
     calls = [ToolCall(id=f"c{n}", name=name, arguments=arguments) for n, name in enumerate(names)]
-    return loop.apply_model_answer(state, text="", tool_calls=calls)
+    step = f"model.{sum(m.role == 'assistant' for m in state.messages) + 1}"
+    return loop.apply_model_answer(state, step=step, text="", tool_calls=calls)
 
 
 def told(state: LoopState, text: str = "seen", trust: str = "trusted", **more: Any) -> LoopState:
@@ -56,7 +59,9 @@ def told(state: LoopState, text: str = "seen", trust: str = "trusted", **more: A
     place, call = state.pending[more.pop("at", 0)]
     return loop.apply_tool_answer(
         state,
-        place=place,
+        step=f"tools.1.{place}",
+        tool=call.name,
+        arguments=orjson.loads(call.arguments),
         call_id=call.id,
         text=text,
         digest=f"{call.name}:{text}",
@@ -66,7 +71,16 @@ def told(state: LoopState, text: str = "seen", trust: str = "trusted", **more: A
 
 
 def said(state: LoopState, text: str) -> LoopState:
-    return loop.apply_model_answer(state, text=text, tool_calls=())
+    """The model's words in answer to what it is asked next."""
+    asked = loop.decide(state)
+    step = asked.step if isinstance(asked, CallModel) else "model.1"
+    return loop.apply_model_answer(state, step=step, text=text, tool_calls=())
+
+
+def failed(state: LoopState, *, is_final: bool = True, is_too_long: bool = False) -> LoopState:
+    return loop.apply_failure(
+        state, code="model_failed", detail="d", is_final=is_final, is_too_long=is_too_long
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,6 +210,7 @@ def test_different_results_are_no_loop() -> None:
 def test_limits_stop_the_next_step_but_not_an_answer(limits: Limits, code: str) -> None:
     state = loop.apply_model_answer(
         tooling(limits=limits),
+        step="model.1",
         text="",
         tool_calls=[ToolCall(id="c", name="look", arguments="{}")],
         input_tokens=4,
@@ -231,8 +246,113 @@ def test_an_answer_must_fit_the_output_schema_and_gets_three_tries() -> None:
 
 
 def test_a_final_failure_ends_the_run() -> None:
-    ended = loop.decide(loop.apply_failure(tooling(), code="model_failed", detail="d"))
-    assert ended == Fail(code="model_failed", detail="d")
+    assert loop.decide(failed(tooling())) == Fail(code="model_failed", detail="d")
+
+
+def test_a_stuck_run_may_ask_a_person_who_lets_it_go_on_advises_or_stops() -> None:
+    stuck = failed(tooling(when_stuck=WhenStuck.ASK))
+    asking = loop.decide(stuck)
+    assert isinstance(asking, CallTools)
+    ((place, call),) = asking.calls
+    assert (asking.step, place, call.name) == ("person.1", 0, "ask_person")
+    assert "ask_person" in loop.granted_tools(stuck.definition)
+    assert "ask_person" not in loop.offered_tools(stuck.definition)
+
+    def answered(text: str) -> LoopState:
+        answer = {"tool": "ask_person", "arguments": {}, "call_id": "person", "digest": ""}
+        return loop.apply_tool_answer(
+            stuck, step="person.1.0", text=text, trust="trusted", **answer
+        )
+
+    assert isinstance(loop.decide(answered("Go on")), CallModel)
+    assert loop.decide(answered("stop")) == Fail(code="model_failed", detail="d")
+    advised = loop.decide(answered("Use the other door."))
+    assert isinstance(advised, CallModel)
+    assert "Use the other door." in advised.messages[-1].content
+    again = loop.decide(failed(answered("Go on")))
+    assert isinstance(again, CallTools)
+    assert again.step == "person.2"
+
+
+def test_what_the_model_cannot_take_is_sent_shorter_oldest_results_first() -> None:
+    state = tooling()
+    for n in range(6):
+        state = told(asked(state, "look"), text=f"{n}" * 5000)
+    shorter = loop.decide(failed(state, is_final=False, is_too_long=True))
+    assert isinstance(shorter, CallModel)
+    lengths = [len(m.content) for m in shorter.messages if m.role == "tool"]
+    assert [length < 1200 for length in lengths] == [True, True, False, False, False, False]
+    assert "4000 characters left out" in shorter.messages[3].content
+
+
+def test_react_thinks_before_each_move_and_keeps_its_thoughts() -> None:
+    definition = Definition(instructions="Help.", tools=("look",), strategy=Strategy.REACT)
+    state = loop.start(definition, strategy=Strategy.REACT, input="Look around.")
+    thinking = loop.decide(state)
+    assert isinstance(thinking, CallModel)
+    assert (thinking.step, thinking.offer_tools) == ("thought.1", False)
+    acting = loop.decide(said(state, "I know nothing yet, so I look."))
+    assert isinstance(acting, CallModel)
+    assert (acting.step, acting.offer_tools) == ("model.2", True)
+    assert acting.messages[-2].content == "I know nothing yet, so I look."
+    state = told(asked(said(state, "I look."), "look"))
+    assert isinstance(loop.decide(state), CallModel)
+    state = said(state, "I saw it.")
+    finish = loop.decide(said(state, "It is there."))
+    assert isinstance(finish, Finish)
+    assert finish.text == "It is there."
+
+
+def planning(**fields: Any) -> LoopState:
+    definition = Definition(instructions="Help.", strategy=Strategy.PLAN, **fields)
+    return loop.start(definition, strategy=Strategy.PLAN, input="Find it.")
+
+
+def test_a_plan_is_made_first_and_done_step_by_step() -> None:
+    schema = {"type": "object"}
+    state = planning(tools=("look",), output_schema=schema)
+    making = loop.decide(state)
+    assert isinstance(making, CallModel)
+    assert (making.step, making.offer_tools) == ("plan.1", False)
+    state = said(state, '{"steps": ["look left", "look right"]}')
+    first = loop.decide(state)
+    assert isinstance(first, CallModel)
+    assert (first.step, first.json_schema) == ("model.2", None)
+    assert "Step 1 of 2: look left" in first.messages[-1].content
+    state = said(told(asked(state, "look")), "Nothing on the left.")
+    second = loop.decide(state)
+    assert isinstance(second, CallModel)
+    assert "Step 2 of 2: look right" in second.messages[-1].content
+    state = said(state, "A door on the right.")
+    last = loop.decide(state)
+    assert isinstance(last, CallModel)
+    assert last.json_schema == schema
+    assert isinstance(loop.decide(said(state, "{}")), Finish)
+
+
+def test_only_revise_plan_changes_a_plan_and_only_so_often() -> None:
+    state = said(planning(), '{"steps": ["a", "b"]}')
+    assert "revise_plan" in loop.offered_tools(state.definition)
+    for n in range(3):
+        call = f'{{"why": "x", "steps": ["c{n}"]}}'
+        state = told(asked(state, "revise_plan", arguments=call))
+        assert state.plan is not None
+        assert state.plan.steps == (f"c{n}",)
+    done = said(state, "c is done")
+    assert done.plan is not None
+    assert done.plan.done == 1
+    over = told(asked(state, "revise_plan", arguments='{"why": "x", "steps": ["d"]}'))
+    assert isinstance(loop.decide(over), Fail)
+
+
+def test_a_plan_that_cannot_be_read_is_asked_for_three_times() -> None:
+    state = planning()
+    for n in range(3):
+        asking = loop.decide(state)
+        assert isinstance(asking, CallModel)
+        assert asking.step == f"plan.{n + 1}"
+        state = said(state, "First I look, then I think.")
+    assert isinstance(loop.decide(state), Fail)
 
 
 def test_the_retry_ladder_is_bounded() -> None:
