@@ -68,7 +68,7 @@ def run_line(run: RunView) -> RunLine:
         status = _WAITS.get(run.waiting_on.kind, status)
     return RunLine(
         public_id=ids.encode(ids.Kind.RUN, run.id),
-        agent=run.agent or run.workflow or run.tool,
+        agent=run.subject,
         is_workflow=run.workflow is not None,
         version=run.version,
         question=question_of(run.input),

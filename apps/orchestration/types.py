@@ -123,6 +123,11 @@ class RunView:
     started_at: datetime | None
     finished_at: datetime | None
 
+    @property
+    def subject(self) -> str:
+        """The name of what runs."""
+        return self.agent or self.workflow or self.tool
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowProblem:

@@ -192,9 +192,12 @@ class _Checker:
         for key, value in arguments.items():
             self._template(value, _path_of(node.kind, at, key), names)
         tool = self.find_tool(call.tool)
+        if tool is None and field is None:
+            self.add(f"{at}/kind", f"nothing here can do this: there is no tool {call.tool!r}.")
+        elif tool is None:
+            name = call.tool if node.kind is Kind.TOOL else call.tool.partition("__")[2]
+            self.add(f"{at}/{field}", f"there is no {node.kind} {name!r}.")
         if tool is None:
-            named = call.tool.partition("__")[2] if node.kind is not Kind.TOOL else call.tool
-            self.add(f"{at}/{field or 'kind'}", f"there is no {node.kind} {named or call.tool!r}.")
             return
         if node.kind is Kind.TOOL:
             self._arguments(tool, arguments, at)

@@ -5,8 +5,6 @@ from graphlib import CycleError, TopologicalSorter
 
 from apps.orchestration.workflows.types import Edge, Graph, Loop, Map, Node
 
-IDS_BEFORE = Mapping[str, frozenset[str]]
-
 
 def find_circle(graph: Graph) -> tuple[str, ...]:
     """The ids along a circle of edges, the first one again at the end; () where there is none."""
@@ -45,7 +43,7 @@ def outgoing(graph: Graph, node_id: str) -> list[Edge]:
     return [edge for edge in graph.edges if edge.source == node_id]
 
 
-def all_before(graph: Graph) -> IDS_BEFORE:
+def all_before(graph: Graph) -> Mapping[str, frozenset[str]]:
     """For each node the ids from which a path of edges leads to it."""
     before: dict[str, frozenset[str]] = {}
     for node_id in in_order(graph):

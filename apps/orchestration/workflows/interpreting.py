@@ -42,9 +42,7 @@ from apps.orchestration.workflows.types import (
 from apps.tools.services import schemas
 
 _TRUSTED = "trusted"
-_LONGEST_ERROR = 2000
 _LONGEST_BACKOFF = 86_400
-_NOTHING: Mapping[str, Any] = {"text": "", "data": None}
 
 Take = Callable[[Outcome], None]
 
