@@ -76,24 +76,44 @@ def read_document(text: str) -> Document:
             WorkflowProblem(path="", detail=f"the definition is over {MOST_BYTES} bytes.")
         )
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_deep(text)
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
-        raise Unreadable(_syntax(error)) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise Unreadable(_syntax(text, error)) from None
+    except yaml.YAMLError as error:
         raise Unreadable(WorkflowProblem(path="", detail=f"this is no YAML: {error}")) from None
     if root is None:
         raise Unreadable(
             WorkflowProblem(path="", detail="the definition is empty.", line=1, column=1)
         )
     reader = _Reader(text)
-    data = reader.take(root, "", 0)
+    data = reader.take(root, "")
     return Document(data=data, source=text, places=reader.places)
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> WorkflowProblem:
+def _refuse_deep(text: str) -> None:
+    """Composing takes a call for each level, so depth is bounded before."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            at = event.start_mark
+            detail = f"values are nested deeper than {DEEPEST}."
+            raise Unreadable(
+                WorkflowProblem(path="", detail=detail, line=at.line + 1, column=at.column + 1)
+            )
+
+
+def _syntax(text: str, error: yaml.MarkedYAMLError) -> WorkflowProblem:
+    lines = text.splitlines()
     mark = error.problem_mark or error.context_mark
     said = " ".join(part for part in (error.context, error.problem) if part)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    if line > len(lines):  # what is missing is missing at the end
+        line, column = len(lines), len(lines[-1]) + 1
     return WorkflowProblem(path="", detail=f"this is no YAML: {said}.", line=line, column=column)
 
 
@@ -103,23 +123,18 @@ class _Reader:
         self.places: dict[str, Place] = {}
         self._seen: set[int] = set()
 
-    def take(self, node: yaml.Node, path: str, depth: int) -> Any:
+    def take(self, node: yaml.Node, path: str) -> Any:
         self.places[path] = self._place(node)
-        if depth > DEEPEST:
-            raise self._unreadable(node, path, f"values are nested deeper than {DEEPEST}.")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._seen:
             raise self._unreadable(node, path, "anchors and aliases are not read; repeat it.")
         self._seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
-            return [
-                self.take(item, f"{path}/{index}", depth + 1)
-                for index, item in enumerate(node.value)
-            ]
-        return self._mapping(node, path, depth)
+            return [self.take(item, f"{path}/{index}") for index, item in enumerate(node.value)]
+        return self._mapping(node, path)
 
-    def _mapping(self, node: yaml.Node, path: str, depth: int) -> dict[str, Any]:
+    def _mapping(self, node: yaml.Node, path: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag.endswith(":merge"):
@@ -129,7 +144,7 @@ class _Reader:
             if key in found:
                 raise self._unreadable(key_node, below, f"the key {key!r} stands here twice.")
             self.places[f"#{below}"] = self._place(key_node)
-            found[key] = self.take(value_node, below, depth + 1)
+            found[key] = self.take(value_node, below)
         return found
 
     def _scalar(self, node: yaml.ScalarNode, path: str) -> Any:
