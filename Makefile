@@ -1,7 +1,7 @@
 # The few commands a newcomer needs. `make up` is enough to start.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up env test test-vllm bench lint types contracts clean install-up install-dev install-vllm conformance-tools python
+.PHONY: help up env test test-vllm bench bench-runs lint types contracts clean install-up install-dev install-vllm conformance-tools python
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml requirements.lock
@@ -11,6 +11,7 @@ help:
 	@echo "make env         make the secrets that docker-compose.yml needs, in .env"
 	@echo "make test        run every test that needs no GPU"
 	@echo "make test-vllm   serve the built-in model with vLLM on the CPU, and run through it (3.5 GB)"
+	@echo "make bench-runs  steps a second beside DBOS, LangGraph and Prefect (200 MB)"
 	@echo "make lint        ruff: rules and format"
 	@echo "make types       mypy, strict"
 	@echo "make contracts   import-linter: which layer may import which"
@@ -52,6 +53,16 @@ install-vllm:
 
 bench: install-dev
 	.venv/bin/python -m pytest -m benchmark -ra
+
+# The peers have an environment of their own: they pin what Octavo does not.
+PEERS := .venv-peers
+
+bench-runs: install-dev
+	.venv/bin/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install \
+	  --requirement tests/benchmarks/peers/requirements.txt
+	OCTAVO_PEERS_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
+	  .venv/bin/python -m pytest tests/benchmarks/bench_runs.py -m benchmark -ra
 
 lint: install-dev
 	.venv/bin/ruff check

@@ -63,6 +63,12 @@ def save(scope: Scope, name: str = "worker-bee", **fields: Any) -> AgentView:
     return definitions.save_agent(scope=scope, name=name, definition=definition, create=True)
 
 
+def save_again(scope: Scope, name: str = "worker-bee") -> AgentView:
+    """A newer version than the one that runs have so far."""
+    definition = Definition(instructions="Otherwise.", tools=("box_*",), strategy=Strategy.TOOLS)
+    return definitions.save_agent(scope=scope, name=name, definition=definition, create=False)
+
+
 def start(scope: Scope, agent: str = "worker-bee", **script: Any) -> RunView:
     return starting.start_run(scope=scope, agent=agent, input=json.dumps(script))
 

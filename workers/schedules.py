@@ -15,8 +15,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from apps.accounts import services as accounts
 from apps.context.services import ingestion, writing
 from apps.governance.services import approvals, budgets
-from apps.orchestration.services import upkeep
-from octavo.kernel import idempotency
+from apps.orchestration.services import bulk, upkeep
+from octavo.kernel import clock, idempotency
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +36,25 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="timers", perform=upkeep.fire_timers, every_seconds=1),
         Duty(name="reaper", perform=upkeep.reap, every_seconds=2),
         Duty(name="reminders", perform=upkeep.remind, every_seconds=3),
+        Duty(name="slots", perform=upkeep.fill_slots, every_seconds=1),
+        Duty(name="presence", perform=_show, every_seconds=5),
         Duty(name="approvals", perform=approvals.expire_due, every_seconds=10),
         Duty(name="orphans", perform=upkeep.cancel_orphans, every_seconds=15),
         Duty(name="verdicts", perform=upkeep.redeliver_approvals, every_seconds=15),
+        Duty(name="bulk jobs", perform=bulk.revive_bulk, every_seconds=30),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),
         Duty(name="expired entries", perform=writing.forget_expired, every_seconds=60),
         Duty(name="spent keys", perform=idempotency.prune, every_seconds=_DAY),
         Duty(name="spent sign-ins", perform=accounts.prune, every_seconds=_DAY),
     )
+
+
+_done: dict[str, str] = {}
+
+
+def _show() -> None:
+    upkeep.show_worker(duties=_done)
 
 
 def run(duties: Sequence[Duty], stop: threading.Event) -> None:
@@ -61,6 +71,7 @@ def run(duties: Sequence[Duty], stop: threading.Event) -> None:
 def _perform(duty: Duty) -> None:
     try:
         duty.perform()
+        _done[duty.name] = clock.now().isoformat()
     except (DatabaseError, InterfaceError) as error:
         log.warning("Duty %s did not reach the database (%s).", duty.name, error)
     except Exception:

@@ -2,11 +2,15 @@
 stack trace.
 """
 
+import sys
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from apps.api import problems
 from octavo.kernel.errors import Forbidden
+
+_THEME_COOKIE, _THEMES = "octavo_theme", ("light", "dark")  # what the console remembers
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -27,13 +31,17 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _answer(
-        request,
-        problems.of_status(500, "Octavo failed in a way it should not have. The log holds more."),
-    )
+    """Called while the exception is handled: a database that is away is said to be away."""
+    error = sys.exc_info()[1]
+    return _answer(request, problems.of_exception(error or RuntimeError("nothing was raised")))
 
 
 def _answer(request: HttpRequest, problem: problems.Problem) -> HttpResponse:
     if request.path.startswith(("/api/", "/v1/", "/mcp")):
         return problem.response()
-    return render(request, "api/problem.html", {"problem": problem}, status=problem.status)
+    theme = request.COOKIES.get(_THEME_COOKIE, "")
+    shown = {"problem": problem, "theme": theme if theme in _THEMES else ""}
+    answer = render(request, "api/problem.html", shown, status=problem.status)
+    for name, value in problem.headers.items():
+        answer[name] = value
+    return answer

@@ -25,7 +25,9 @@ GROUPS = (
         places=(
             Place(name="Home", path="/", key="h"),
             Place(name="Runs", path="/runs", key="r", layer="orchestration"),
+            Place(name="Queue", path="/queue", key="q", layer="orchestration"),
             Place(name="Approvals", path="/approvals", key="a", layer="governance"),
+            Place(name="Costs", path="/costs", key="s", layer="governance"),
         ),
     ),
     Group(

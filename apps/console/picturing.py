@@ -18,7 +18,8 @@ from apps.console.presenting import Ask
 from apps.governance import selectors as governance
 from apps.governance.types import Action, ApprovalStatus
 from apps.orchestration import selectors as runs
-from apps.orchestration.types import EventType, EventView, RunStatus, RunView
+from apps.orchestration.services import retrying
+from apps.orchestration.types import EventType, EventView, Explanation, RunStatus, RunView
 from octavo.kernel import ids
 from octavo.kernel.scope import Scope
 
@@ -69,6 +70,9 @@ def draw(scope: Scope, run_id: UUID, rights: Rights) -> Picture:
         "doubt": _find_open(run, events, "effect", EventType.EFFECT_UNKNOWN),
         "asked": _find_open(run, events, "input", EventType.INPUT_REQUESTED),
         "children": _children(scope, events),
+        "why": _why(scope, run),
+        "may_retry": run.agent is not None and run.status in retrying.UNSUCCESSFUL,
+        "may_resume": run.status is RunStatus.QUARANTINED and run.parent is None,
         "is_paused": run.status is RunStatus.PAUSED,
         "chart": _chart(scope, run),
         "is_cut": len(events) == MOST_EVENTS,
@@ -82,6 +86,12 @@ def draw(scope: Scope, run_id: UUID, rights: Rights) -> Picture:
         is_final=run.status.is_final,
         html=html,
     )
+
+
+def _why(scope: Scope, run: RunView) -> Explanation | None:
+    """Why it stands still, when it does."""
+    why = runs.explain_run(scope=scope, run_id=run.id)
+    return None if why.code in {"running", "ended"} else why
 
 
 def find_ask(scope: Scope, run: RunView) -> Ask | None:

@@ -1,6 +1,7 @@
 """What pages show of a run: its line in lists, the facts at its top, what it asks of a person."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from apps.console import formatting
 from apps.governance.types import Approval
 from apps.orchestration.types import RunStatus, RunView
 from apps.tools import selectors as tools
-from apps.tools.types import Risk
+from apps.tools.types import Risk, ToolView
 from octavo.kernel import clock, ids
 from octavo.kernel.scope import Scope
 
@@ -58,6 +59,8 @@ class RunLine:
     tokens: str
     cost: str
     parent: str
+    retry_of: str
+    tags: tuple[str, ...]
 
 
 def run_line(run: RunView) -> RunLine:
@@ -83,6 +86,8 @@ def run_line(run: RunView) -> RunLine:
         tokens=f"{run.input_tokens + run.output_tokens:,}",
         cost=formatting.money(run.cost_usd),
         parent=ids.encode(ids.Kind.RUN, run.parent) if run.parent else "",
+        retry_of=ids.encode(ids.Kind.RUN, run.retry_of) if run.retry_of else "",
+        tags=run.tags,
     )
 
 
@@ -111,8 +116,18 @@ class Ask:
 _APPROVAL_TONES = {"pending": "wait", "approved": "ok", "refused": "bad", "expired": "bad"}
 
 
+def asks_of(scope: Scope, approvals: Sequence[Approval]) -> list[Ask]:
+    """Each tool is looked up once, however many of its calls wait."""
+    names = {approval.tool for approval in approvals}
+    known = {name: tools.find_tool(scope=scope, name=name) for name in names}
+    return [_ask(approval, known[approval.tool]) for approval in approvals]
+
+
 def ask_of(scope: Scope, approval: Approval) -> Ask:
-    tool = tools.find_tool(scope=scope, name=approval.tool)
+    return asks_of(scope, [approval])[0]
+
+
+def _ask(approval: Approval, tool: ToolView | None) -> Ask:
     return Ask(
         approval=approval,
         public_id=ids.encode(ids.Kind.APPROVAL, approval.id),

@@ -184,6 +184,8 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
                 opened["paused?"] = _add(rows, _paused(event))
             case EventType.RUN_RESUMED:
                 _close(rows, opened.pop("paused?", ""), event)
+            case EventType.SIGNAL_RECEIVED:
+                _add(rows, _signal(event))
             case EventType.INPUT_REQUESTED:
                 opened[f"{event.step}?"] = parked[event.step] = _add(rows, _question(event))
             case EventType.APPROVAL_REQUESTED | EventType.EFFECT_UNKNOWN:
@@ -314,6 +316,11 @@ def _wait(event: EventView, name: str, note: str) -> Row:
 
 def _paused(event: EventView) -> Row:
     return _wait(event, "paused", f"by {event.data.get('by') or 'somebody'}")
+
+
+def _signal(event: EventView) -> Row:
+    row = _wait(event, f"signal {event.data['name']}", f"by {event.data['by']}")
+    return replace(row, ended_at=event.at)
 
 
 def _question(event: EventView) -> Row:

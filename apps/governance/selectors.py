@@ -1,9 +1,12 @@
 """What governance knows: approvals, decisions, budgets, the audit chain; each on its own ground."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count, Q, TextField, Value
+from django.db.models.functions import Cast, Concat
 
 from apps.governance.models import (
     ApprovalRow,
@@ -30,7 +33,9 @@ from apps.governance.types import (
     Outcome,
     RecordedDecision,
     Resource,
+    ToolCalls,
 )
+from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
@@ -110,6 +115,27 @@ def list_decisions(*, run_id: UUID) -> list[RecordedDecision]:
             explain=row.explain,
         )
         for row in rows
+    ]
+
+
+def list_tool_calls(*, scope: Scope, since: datetime, limit: int = 50) -> list[ToolCalls]:
+    """The project's tool calls since then, by tool, most called first. Needs `run.read`.
+
+    A call that is asked about again after an approval is counted once.
+    """
+    _check_may_read(scope)
+    rows = DecisionRow.objects.filter(
+        project_id=scope.project_id,
+        id__gte=ids.first_at(since),
+        action=Action.TOOL_CALL.value,
+        run_id__isnull=False,  # else it is about a grant, not a call
+    )
+    call = Concat(Cast("run_id", TextField()), Value("/"), "step", output_field=TextField())
+    refused = Count(call, distinct=True, filter=Q(outcome=Outcome.DENY.value))
+    sums = rows.values("resource_name").annotate(calls=Count(call, distinct=True), refused=refused)
+    return [
+        ToolCalls(tool=row["resource_name"], calls=row["calls"], refused=row["refused"])
+        for row in sums.order_by("-calls", "resource_name")[:limit]
     ]
 
 

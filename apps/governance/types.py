@@ -266,6 +266,15 @@ class AuditCheck(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalls:
+    """How often the policies were asked to let a tool be called; `refused` calls are among them."""
+
+    tool: str
+    calls: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     seq: int
     at: datetime

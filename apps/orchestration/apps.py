@@ -13,7 +13,7 @@ class OrchestrationConfig(AppConfig):
         from apps.governance.services import decisions
         from apps.governance.types import ResourceKind
         from apps.observability import metrics
-        from apps.orchestration import builtin_tools, selectors
+        from apps.orchestration import builtin_tools, health, selectors
         from apps.orchestration.workflows import catalog
         from apps.tools.services.builtins import register_builtin, register_source
         from octavo.kernel import events, jobs
@@ -29,6 +29,8 @@ class OrchestrationConfig(AppConfig):
             description="Runs that no worker has taken yet.",
             read=selectors.count_ready,
         )
+        for name, description, read in health.readers():
+            metrics.register_gauge(name=name, description=description, read=read)
         metrics.register_gauge(
             name="outbox_depth",
             description="Promised jobs that are not published yet.",

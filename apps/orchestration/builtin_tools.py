@@ -1,9 +1,10 @@
-"""Tools that make a run wait: for a person's words or approval, or for a while."""
+"""Tools that make a run wait: for a person's words or approval, for a signal, or for a while."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from apps.orchestration.fold import AWAIT_SIGNAL
 from apps.tools.types import BuiltinTool, Effect, Risk, ToolContext, ToolResult, Trust, Waits
 
 _LONGEST_WAIT = timedelta(days=30)
@@ -54,6 +55,31 @@ TOOLS = (
         egress=False,
         effect=Effect.PURE,
         waits=Waits.INPUT,
+    ),
+    BuiltinTool(
+        name=AWAIT_SIGNAL,
+        description=(
+            "Wait for a signal of this name, which a program or a person sends to the run, and "
+            "return its payload. A signal that came before is returned at once."
+        ),
+        input_schema={
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "minLength": 1, "maxLength": 200},
+                "timeout_seconds": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": int(_LONGEST_WAIT.total_seconds()),
+                },
+            },
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+        risk=Risk.READ,
+        egress=False,
+        effect=Effect.PURE,
+        trust=Trust.UNTRUSTED,
+        waits=Waits.SIGNAL,
     ),
     BuiltinTool(
         name="wait",

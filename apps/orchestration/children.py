@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from apps.orchestration import inbox, statements
+from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
+from apps.orchestration.rows import PUBLIC_STATUS
 from apps.orchestration.types import RunStatus
 from octavo.kernel import ids, jobs, sql
 from octavo.kernel.errors import InvalidInput
@@ -54,6 +56,19 @@ def tell_parent(
         "tainted": is_tainted,
     }
     inbox.deliver(parent_id, kind="child", body=body, dedupe_key=f"child:{run_id}")
+
+
+def tell_again(child: Run) -> None:
+    """Tell a parent that came back from quarantine how its child ended; the mail was lost then."""
+    tell_parent(
+        child.parent_id,
+        step=child.parent_key,
+        run_id=child.id,
+        status=PUBLIC_STATUS[child.status],
+        output=child.output,
+        error=child.error,
+        is_tainted=True,
+    )
 
 
 def end_with(run_id: UUID) -> None:

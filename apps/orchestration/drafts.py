@@ -245,6 +245,11 @@ def input_received(step: str, *, content: str, by: str, read_mail: int) -> Draft
     return Draft(type=EventType.INPUT_RECEIVED, step=step, data=data, read_mail=read_mail)
 
 
+def signal_received(*, name: str, payload: Any, by: str, read_mail: int) -> Draft:
+    data = {"name": name, "payload": payload, "by": by}
+    return Draft(type=EventType.SIGNAL_RECEIVED, step="", data=data, read_mail=read_mail)
+
+
 def timer_started(step: str, *, until: datetime) -> Draft:
     return Draft(type=EventType.TIMER_STARTED, step=step, data={"until": until})
 

@@ -9,6 +9,7 @@ from apps.orchestration.programs import Program
 from apps.orchestration.records import Record
 from apps.orchestration.types import EventType
 
+AWAIT_SIGNAL = "await_signal"
 STEP_RESULTS = frozenset(
     {EventType.CONTEXT_RETRIEVED, EventType.MODEL_ANSWERED, EventType.TOOL_ANSWERED}
 )
@@ -43,12 +44,19 @@ class Progress:
 
 @dataclass(slots=True, kw_only=True)
 class Folded:
-    """`prompt`: the blob names of the last prompt. `paused`: a person holds the run."""
+    """`prompt`: the blob names of the last prompt. `paused`: a person holds the run. `signals`: the
+    data of those that no call has taken yet, oldest first.
+    """
 
     program: Program
     steps: dict[str, Progress] = field(default_factory=dict)
     prompt: list[str] = field(default_factory=list)
     paused: bool = False
+    signals: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def find_signal(self, name: str) -> Mapping[str, Any] | None:
+        """The oldest of this name."""
+        return next((signal for signal in self.signals if signal["name"] == name), None)
 
     def progress(self, step: str) -> Progress:
         return self.steps.get(step, Progress())
@@ -67,6 +75,11 @@ def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
         if record.type is EventType.MODEL_ANSWERED:
             prompt = data["prompt"]
             state.prompt = [*state.prompt[: prompt["keep"]], *prompt["add"]]
+        if data.get("tool") == AWAIT_SIGNAL:
+            taken = (data.get("structured") or {}).get("signal")
+            state.signals = [signal for signal in state.signals if signal["signal"] != taken]
+    elif record.type is EventType.SIGNAL_RECEIVED:
+        state.signals.append({"signal": record.seq, **data})
     elif record.type in {EventType.RUN_PAUSED, EventType.RUN_RESUMED}:
         state.paused = record.type is EventType.RUN_PAUSED
     elif record.type is EventType.MODEL_FAILED:

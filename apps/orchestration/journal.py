@@ -12,7 +12,7 @@ import orjson
 from django.conf import settings
 from django.db import transaction
 
-from apps.orchestration import live, statements, waits
+from apps.orchestration import live, slots, statements, waits
 from apps.orchestration.records import Draft, Ended, Fenced, Head, Letter, Record, RunFacts, dump
 from apps.orchestration.types import EventType, RunStatus
 from apps.orchestration.waits import Wait
@@ -41,9 +41,8 @@ def as_json(value: Any) -> str | None:
 
 def claim(*, run_id: UUID, owner: str) -> tuple[RunFacts, Head] | None:
     """Take the run, or None: someone else has it, or it waits or is over."""
-    rows = sql.run(
-        statements.CLAIM,
-        id=run_id,
+    rows = slots.claim(
+        run_id=run_id,
         owner=owner,
         lease=settings.LEASE_SECONDS,
         most_crashes=MOST_CRASHES,

@@ -4,14 +4,20 @@ by ORM, and the workflows that runs are pinned to.
 `run` is the only row of the journal that moves; everything else is appended.
 """
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Left, Now
 
 from octavo.kernel import ids
 
 STATUSES = ("ready", "running", "waiting", "done", "failed", "cancelled", "quarantined")
 FINAL = ("done", "failed", "cancelled", "quarantined")
 STEP_RESULTS = ("context_retrieved", "model_answered", "tool_answered")
+SEARCHED_CHARACTERS = 1000
+"""How much of an input can be found by its text."""
+
+_ENDED = models.Q(finished_at__isnull=False)
 
 
 class Run(models.Model):
@@ -22,8 +28,15 @@ class Run(models.Model):
 
     `next_seq` is the journal's head, `mail_seq` the inbox's, `read_seq` how far the inbox was read.
     `key_id` is the API key that started it: its budgets bind the run, and `key_scopes` a tool call.
-    `crashes` counts lost leases since the last append. `lease_until` must stay without an index:
-    that keeps appends heap-only.
+    `crashes` counts lost leases since the last append.
+
+    An append must stay a heap-only update, so no index (not even a partial one) may name a column
+    that it changes: `lease_until`, `next_seq`, `steps`, tokens, `cost_usd`. What is sought by such
+    a column has a twin that the database generates (`ended_cost_usd`, `ended_ms`, `error_code`) and
+    that gets its value once, with the end.
+
+    `rank` orders what is ready: the moment it became so, moved by its priority. `slot_wait` is the
+    limit for whose free slot it waits. `retry_of` is the ended run that this one does again.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -65,6 +78,12 @@ class Run(models.Model):
     mail_seq = models.IntegerField(db_default=0)
     read_seq = models.IntegerField(db_default=0)
     woken = models.BooleanField(db_default=False)
+    priority = models.SmallIntegerField(default=0, db_default=0)
+    rank = models.DateTimeField(db_default=Now())
+    slot_wait = models.UUIDField(null=True)
+    route = models.TextField(default="", db_default="")
+    retry_of = models.UUIDField(null=True)
+    tags = ArrayField(models.TextField(), db_default=[])
     crashes = models.SmallIntegerField(db_default=0)
     hints = models.SmallIntegerField(db_default=0)
     hinted_at = models.DateTimeField(db_default=Now())
@@ -90,6 +109,9 @@ class Run(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    ended_cost_usd = models.DecimalField(max_digits=20, decimal_places=9, null=True)
+    ended_ms = models.BigIntegerField(null=True)
+    error_code = models.TextField(null=True)  # noqa: DJ001  it has not failed
 
     class Meta:
         db_table = "run"
@@ -124,7 +146,139 @@ class Run(models.Model):
                 name="run_of_root",
                 condition=models.Q(parent_id__isnull=False),
             ),
+            models.Index(
+                fields=["retry_of"],
+                name="run_of_retry",
+                condition=models.Q(retry_of__isnull=False),
+            ),
+            models.Index(
+                fields=["project_id", "rank"],
+                name="run_next",
+                condition=models.Q(status="ready", slot_wait__isnull=True),
+            ),
+            models.Index(
+                fields=["project_id", "id"],
+                name="run_unfinished",
+                condition=models.Q(finished_at__isnull=True),
+            ),
+            # Wide enough to answer any combination of filters without the rows themselves.
+            models.Index(
+                fields=["project_id", "id"],
+                include=[
+                    *("status", "agent_name", "tool", "tags", "ended_cost_usd", "ended_ms"),
+                    *("error_code", "started_by", "parent_id", "retry_of", "created_at"),
+                ],
+                name="run_finished",
+                condition=_ENDED,
+            ),
+            *(
+                models.Index(
+                    fields=["project_id", column, "id"], name=f"run_by_{name}", condition=condition
+                )
+                for name, column, condition in (
+                    ("agent", "agent_name", _ENDED),
+                    ("cost", "ended_cost_usd", _ENDED),
+                    ("time", "ended_ms", _ENDED),
+                    ("starter", "started_by", _ENDED),
+                    ("error", "error_code", models.Q(error_code__isnull=False)),
+                    ("trouble", "status", _ENDED & ~models.Q(status="done")),
+                )
+            ),
+            models.Index(
+                "project_id",
+                Left("session", 200),
+                "id",
+                name="run_of_session",
+                condition=~models.Q(session=""),
+            ),
+            GinIndex(
+                OpClass(models.F("metadata"), "jsonb_path_ops"),
+                OpClass(models.F("tags"), "array_ops"),
+                name="run_labels",
+                condition=_ENDED,
+            ),
+            GinIndex(
+                OpClass(
+                    Left(Cast("input", models.TextField()), SEARCHED_CHARACTERS), "gin_trgm_ops"
+                ),
+                name="run_text",
+                condition=_ENDED,
+            ),
         ]
+
+
+class ConcurrencyLimit(models.Model):
+    """How many runs of a project, of one of its agents or on one of its routes run at once."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    project_id = models.UUIDField()
+    kind = models.TextField()
+    target = models.TextField(default="")
+    most = models.IntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "concurrency_limit"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project_id", "kind", "target"], name="concurrency_limit_once"
+            ),
+            models.CheckConstraint(condition=models.Q(most__gte=1), name="concurrency_limit_some"),
+        ]
+
+
+class BulkJob(models.Model):
+    """One action on every run that a filter found when it was asked for, newest first.
+
+    `up_to` bounds it to the runs that were there then; `cursor` is the last run that was looked at.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation_id = models.UUIDField()
+    team_id = models.UUIDField()
+    project_id = models.UUIDField()
+    action = models.TextField()
+    wanted = models.JSONField()
+    total = models.IntegerField()
+    done = models.IntegerField(default=0)
+    skipped = models.IntegerField(default=0)
+    refused = models.IntegerField(default=0)
+    problems = models.JSONField(default=list)
+    up_to = models.UUIDField()
+    cursor = models.UUIDField(null=True)
+    principal_kind = models.TextField()
+    principal_id = models.UUIDField()
+    principal_name = models.TextField()
+    key_id = models.UUIDField(null=True)
+    key_scopes = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+    touched_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "run_bulk_job"
+        indexes = [
+            models.Index(fields=["project_id", "-id"], name="run_bulk_job_newest"),
+            models.Index(
+                fields=["touched_at"],
+                name="run_bulk_job_open",
+                condition=models.Q(finished_at__isnull=True),
+            ),
+        ]
+
+
+class Worker(models.Model):
+    """A process that takes runs, as it last showed itself. `duties` says when each was done."""
+
+    name = models.TextField(primary_key=True)
+    held = models.IntegerField()
+    threads = models.IntegerField()
+    duties = models.JSONField()
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "run_worker"
 
 
 class Event(models.Model):

@@ -93,7 +93,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One piece of mail. `kind` ∈ approval, timer, cancel, child, effect, input, pause,
+    """One piece of mail. `kind` ∈ approval, timer, cancel, child, effect, input, signal, pause,
     resume.
     """
 

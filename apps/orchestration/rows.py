@@ -2,10 +2,8 @@
 
 from datetime import datetime
 
-from django.db.models import Q
-
 from apps.orchestration.models import Run
-from apps.orchestration.types import RunStatus, RunView, WaitingOn
+from apps.orchestration.types import Priority, RunStatus, RunView, WaitingOn
 from octavo.kernel import ids
 
 PAUSE = "pause"
@@ -21,18 +19,8 @@ PUBLIC_STATUS = {
     "quarantined": RunStatus.QUARANTINED,
 }
 STORED_STATUS = {public: stored for stored, public in PUBLIC_STATUS.items()}
-
-
-def of_status(status: RunStatus) -> Q:
-    """The rows whose public status it is."""
-    is_paused = Q(waiting_on__kind=PAUSE)
-    match status:
-        case RunStatus.PAUSED:
-            return Q(status="waiting") & is_paused
-        case RunStatus.WAITING:
-            return Q(status="waiting") & ~is_paused
-        case _:
-            return Q(status=STORED_STATUS[status])
+STORED_PRIORITY = {Priority.LOW: -1, Priority.NORMAL: 0, Priority.HIGH: 1}
+_PRIORITY = {stored: public for public, stored in STORED_PRIORITY.items()}
 
 
 def run_view(row: Run) -> RunView:
@@ -59,6 +47,9 @@ def run_view(row: Run) -> RunView:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        tags=tuple(row.tags),
+        priority=_PRIORITY[row.priority],
+        retry_of=row.retry_of,
     )
 
 

@@ -7,19 +7,29 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Sum, TextField
-from django.db.models.functions import Cast
+from django.db.models import Count, Sum
 
 from apps.governance import selectors as governance
 from apps.governance.services import decisions
-from apps.governance.types import Action, ResourceKind
+from apps.governance.types import Action, Resource, ResourceKind
 from apps.observability.types import Span
-from apps.orchestration import drafts, journal, tracing
+from apps.orchestration import bulk_jobs, drafts, explaining, finding, health, journal, tracing
 from apps.orchestration.fold import is_result
-from apps.orchestration.models import FINAL, Run
+from apps.orchestration.models import FINAL, BulkJob, ConcurrencyLimit, Run
 from apps.orchestration.records import Record
-from apps.orchestration.rows import PUBLIC_STATUS, of_status, run_view
-from apps.orchestration.types import EventView, RunStatus, RunTotals, RunView, WorkflowPicture
+from apps.orchestration.rows import PUBLIC_STATUS, run_view
+from apps.orchestration.types import (
+    BulkView,
+    ConcurrencyLimitView,
+    EventView,
+    Explanation,
+    LimitKind,
+    RunFilter,
+    RunsHealth,
+    RunTotals,
+    RunView,
+    WorkflowPicture,
+)
 from apps.orchestration.workflows import catalog
 from apps.orchestration.workflows.catalog import get_workflow as get_workflow
 from apps.orchestration.workflows.catalog import list_workflow_versions as list_workflow_versions
@@ -31,6 +41,8 @@ from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
+EVERYTHING = RunFilter()
+
 
 def get_run(*, scope: Scope, run_id: UUID) -> RunView:
     """Raises `NotFound`, also for a run that the caller may not read."""
@@ -40,37 +52,70 @@ def get_run(*, scope: Scope, run_id: UUID) -> RunView:
 def list_runs(
     *,
     scope: Scope,
+    wanted: RunFilter = EVERYTHING,
     limit: int = 50,
     before: UUID | None = None,
-    status: RunStatus | None = None,
-    agent: str | None = None,
-    workflow: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    text: str = "",
     after: UUID | None = None,
 ) -> list[RunView]:
-    """Newest first; `before` is the id of the last run of the page before, `after` that of a run
-    which all are newer than. `text` occurs in the input, whatever its case.
+    """Those that fit, newest first; `before` is the id of the last run of the page before, `after`
+    that of a run which all are newer than.
     """
     if not _may_read(scope):
         return []
-    wanted = {
-        "id__lt": before,
-        "id__gt": after,
-        "agent_name": agent,
-        "workflow_name": workflow,
-        "created_at__gte": since,
-        "created_at__lt": until,
-    }
-    given = {name: value for name, value in wanted.items() if value is not None}
-    rows = Run.objects.filter(project_id=scope.project_id, **given).order_by("-id")
-    if status is not None:
-        rows = rows.filter(of_status(status))
-    if text:
-        as_text = Cast("input", TextField())
-        rows = rows.alias(input_text=as_text).filter(input_text__icontains=text)
-    return [run_view(row) for row in rows[:limit]]
+    window = finding.Window(limit=limit, before=before, after=after)
+    return [run_view(row) for row in finding.find(scope.project_id, wanted, window)]
+
+
+def get_bulk(*, scope: Scope, job_id: UUID) -> BulkView:
+    """Raises `NotFound`, also for a job on runs that the caller may not read."""
+    row = BulkJob.objects.filter(id=job_id, project_id=scope.project_id).first()
+    if row is None or not _may_read(scope):
+        name = ids.encode(ids.Kind.JOB, job_id)
+        raise NotFound(f"There is no bulk job {name} here. GET /api/v1/runs/bulk lists all.")
+    return bulk_jobs.bulk_view(row)
+
+
+def list_bulk(*, scope: Scope, limit: int = 50, before: UUID | None = None) -> list[BulkView]:
+    """Newest first."""
+    if not _may_read(scope):
+        return []
+    rows = BulkJob.objects.filter(project_id=scope.project_id).order_by("-id")
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    return [bulk_jobs.bulk_view(row) for row in rows[:limit]]
+
+
+def explain_run(*, scope: Scope, run_id: UUID) -> Explanation:
+    """Why the run stands where it does, through the runs that it waits for, and what to do."""
+    return explaining.explain(scope, _readable(scope, run_id))
+
+
+def get_health(*, scope: Scope) -> RunsHealth:
+    """The queue as it stands. Needs `run.read` on the project."""
+    project = Resource.project_of(scope)
+    decisions.check(scope=scope, action=Action.RUN_READ, resource=project)
+    return health.read(scope.project_id)
+
+
+def list_limits(*, scope: Scope) -> list[ConcurrencyLimitView]:
+    """The concurrency limits of the project, and how full they are."""
+    if not _may_read(scope):
+        return []
+    found = []
+    for row in ConcurrencyLimit.objects.filter(project_id=scope.project_id).order_by("id"):
+        runs = Run.objects.filter(project_id=scope.project_id, agent_id__isnull=False)
+        named = {"agent": {"agent_name": row.target}, "route": {"route": row.target}}
+        runs = runs.filter(status="running", **named.get(row.kind, {}))
+        found.append(
+            ConcurrencyLimitView(
+                kind=LimitKind(row.kind),
+                target=row.target,
+                most=row.most,
+                running=runs.count(),
+                waiting=Run.objects.filter(status="ready", slot_wait=row.id).count(),
+            )
+        )
+    return found
 
 
 def list_runs_of(*, scope: Scope, run_ids: Sequence[UUID]) -> list[RunView]:

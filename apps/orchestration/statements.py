@@ -12,6 +12,12 @@ Invariants, kept by these statements and by nothing else:
    between them. `woken` is set from the row being updated: a sub-select would read the snapshot.
 5. Times that two processes compare are the database's `now()`.
 
+6. Never do more runs of agents run than a limit allows: the count of those that run is taken while
+   the limit's row is locked, and nothing but CLAIM_WITHIN_LIMITS makes a run that it binds run.
+   One that was cancelled is let through, because it only ends.
+7. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
+   project: a step of priority is worth ten minutes of waiting, so that no run waits for ever.
+
 Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
 """
 
@@ -19,13 +25,16 @@ INSERT_RUN = """
 INSERT INTO run (
   id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, version,
   strategy, root_id, parent_id, parent_key, depth, status, next_seq, deadline_at, input,
-  started_by, starter_id, starter_kind, key_id, session, metadata, traceparent)
+  started_by, starter_id, starter_kind, key_id, session, metadata, traceparent, route, retry_of,
+  tags, priority, rank)
 VALUES (
   %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(agent_id)s, %(agent_name)s,
   %(agent_version_id)s, %(version)s, %(strategy)s, %(root_id)s, %(parent_id)s, %(parent_key)s,
   %(depth)s, 'ready', 2,
   now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
-  %(starter_kind)s, %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s)
+  %(starter_kind)s, %(key_id)s, %(session)s, %(metadata)s::jsonb, %(traceparent)s, %(route)s,
+  %(retry_of)s, %(tags)s::text[], %(priority)s::smallint,
+  now() - %(priority)s::smallint * interval '10 minutes')
 RETURNING deadline_at
 """
 
@@ -35,14 +44,15 @@ INSERT INTO run (
   id, organisation_id, team_id, project_id, workflow_id, workflow_name, workflow_version_id,
   version, strategy, root_id, parent_id, parent_key, depth, status, next_seq, deadline_at, input,
   started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, session, metadata,
-  traceparent)
+  traceparent, tags, priority, rank)
 VALUES (
   %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(workflow_id)s, %(workflow_name)s,
   %(workflow_version_id)s, %(version)s, 'workflow', %(root_id)s, %(parent_id)s, %(parent_key)s,
   %(depth)s, 'ready', 2,
   now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
   %(starter_kind)s, %(key_id)s, %(key_scopes)s::jsonb, %(is_autonomous)s, %(session)s,
-  %(metadata)s::jsonb, %(traceparent)s)
+  %(metadata)s::jsonb, %(traceparent)s, %(tags)s::text[], %(priority)s::smallint,
+  now() - %(priority)s::smallint * interval '10 minutes')
 RETURNING deadline_at
 """
 
@@ -69,19 +79,120 @@ INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
 VALUES (%(id)s, 1, 'run_started', '', 1, 0, now(), %(data)s::jsonb)
 """
 
-CLAIM = """
+_LIMITS_OF_RUN = """
+  bound.project_id = run.project_id AND (
+    bound.kind = 'project'
+    OR (bound.kind = 'agent' AND bound.target = run.agent_name)
+    OR (bound.kind = 'route' AND bound.target = run.route))
+"""
+
+_BUSY = """
+  SELECT count(*) FROM run AS busy
+  WHERE busy.status = 'running' AND busy.project_id = bound.project_id AND busy.id <> run.id
+    AND busy.agent_name <> '' AND CASE bound.kind
+      WHEN 'agent' THEN busy.agent_name = bound.target
+      WHEN 'route' THEN busy.route = bound.target
+      ELSE true END
+"""
+
+
+def _bound(statement: str, *, full: str = "") -> str:
+    """With what a limit binds, and how many of those run, in their places."""
+    complete = statement.replace("{full}", full).replace("{limits}", _LIMITS_OF_RUN)
+    return complete.replace("{busy}", f"({_BUSY})")
+
+
+_CLAIM = """
 UPDATE run SET
   status = 'running', fence = fence + 1, owner = %(owner)s, hints = 0, waiting_on = NULL,
+  slot_wait = NULL,
   lease_until = now() + make_interval(secs => %(lease)s),
   started_at = coalesce(started_at, now()),
   crashes = crashes + (status = 'running')::int
 WHERE id = %(id)s AND (
   status = 'ready'
-  OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s))
+  OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s)) AND (
+  cancel_requested OR agent_name = '' OR NOT EXISTS (
+    SELECT FROM concurrency_limit AS bound WHERE {limits} AND {full}))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
   workflow_name, workflow_version_id, started_by, starter_id, starter_kind, key_id, key_scopes,
   is_autonomous, strategy, input, fence, root_id, parent_id, parent_key, depth, next_seq, read_seq,
   mail_seq, cancel_requested, deadline_at, now()
+"""
+
+# A run that a limit binds is claimed by the second statement, in a transaction which has locked its
+# limits (LOCK_LIMITS) before that statement's snapshot: two claims never count the same free slot.
+CLAIM = _bound(_CLAIM, full="true")
+CLAIM_WITHIN_LIMITS = _bound(_CLAIM, full="{busy} >= bound.most")
+
+HAS_LIMITS = _bound("""
+SELECT 1 FROM concurrency_limit AS bound, run
+WHERE run.id = %(id)s AND run.status IN ('ready', 'running') AND {limits} LIMIT 1
+""")
+
+LOCK_LIMITS = _bound("""
+SELECT bound.id FROM concurrency_limit AS bound, run
+WHERE run.id = %(id)s AND {limits} ORDER BY bound.id FOR NO KEY UPDATE OF bound
+""")
+
+WAIT_FOR_SLOT = _bound("""
+UPDATE run SET hints = 0, hinted_at = now(), slot_wait = (
+  SELECT bound.id FROM concurrency_limit AS bound
+  WHERE {limits} AND {busy} >= bound.most ORDER BY bound.id LIMIT 1)
+WHERE id = %(id)s AND status = 'ready' AND NOT cancel_requested
+RETURNING slot_wait
+""")
+
+# Those that wait for a limit which is gone are let go as well.
+FILL_SLOTS = """
+WITH full_or_gone AS (
+  SELECT DISTINCT slot_wait AS id FROM run WHERE status = 'ready' AND slot_wait IS NOT NULL
+), free AS (
+  SELECT full_or_gone.id, coalesce(bound.most, 1000) - coalesce((
+    SELECT count(*) FROM run AS busy
+    WHERE busy.status = 'running' AND busy.project_id = bound.project_id
+      AND busy.agent_name <> '' AND CASE bound.kind
+        WHEN 'agent' THEN busy.agent_name = bound.target
+        WHEN 'route' THEN busy.route = bound.target
+        ELSE true END), 0) AS slots
+  FROM full_or_gone LEFT JOIN concurrency_limit AS bound USING (id)
+)
+UPDATE run SET slot_wait = NULL, hinted_at = now()
+WHERE id IN (
+  SELECT first.id FROM free, LATERAL (
+    SELECT run.id FROM run WHERE run.status = 'ready' AND run.slot_wait = free.id
+    ORDER BY run.rank LIMIT greatest(free.slots, 0) FOR UPDATE SKIP LOCKED) AS first)
+RETURNING id
+"""
+
+# The projects with ready runs are found one by one along the index; those that wait as yet, for a
+# slot or after a failure, are passed over, and those whose turn another worker has taken.
+NEXT_IN_TURN = """
+WITH RECURSIVE project AS (
+  (SELECT project_id FROM run WHERE status = 'ready' AND slot_wait IS NULL
+   ORDER BY project_id LIMIT 1)
+  UNION ALL
+  SELECT (
+    SELECT run.project_id FROM run
+    WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id > project.project_id
+    ORDER BY run.project_id LIMIT 1)
+  FROM project WHERE project.project_id IS NOT NULL
+)
+SELECT first.id FROM project, LATERAL (
+  SELECT id, rank FROM run
+  WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id = project.project_id
+    AND hinted_at <= now() AND rank < '9999-01-01'
+  ORDER BY rank LIMIT 1) AS first
+ORDER BY (
+  SELECT count(*) FROM run AS busy
+  WHERE busy.status = 'running' AND busy.project_id = project.project_id), first.rank
+LIMIT 1
+"""
+
+TAKE_TURN = """
+UPDATE run SET rank = '9999-01-01'
+WHERE id = %(id)s AND status = 'ready' AND slot_wait IS NULL AND rank < '9999-01-01'
+RETURNING id
 """
 
 # The blobs' rows are in the same statement: an event never names content that is not there.
@@ -136,7 +247,8 @@ RETURNING id
 
 # Gives a run back without counting a crash: it yields, or its worker stops.
 RELEASE = """
-UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, hinted_at = now()
+UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, hinted_at = now(),
+  rank = now() - priority * interval '10 minutes'
 WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
 RETURNING id
 """
@@ -172,7 +284,12 @@ WITH woken AS (
   UPDATE run SET
     mail_seq = mail_seq + 1,
     woken = (status = 'waiting'),
-    hinted_at = CASE WHEN status = 'waiting' THEN now() ELSE hinted_at END,
+    hinted_at = CASE
+      WHEN status = 'waiting' THEN now()
+      WHEN %(kind)s = 'cancel' AND slot_wait IS NOT NULL THEN now() - interval '1 h'
+      ELSE hinted_at END,
+    rank = CASE WHEN status = 'waiting' THEN now() - priority * interval '10 minutes' ELSE rank END,
+    slot_wait = CASE WHEN %(kind)s = 'cancel' THEN NULL ELSE slot_wait END,
     status = CASE WHEN status = 'waiting' THEN 'ready' ELSE status END,
     cancel_requested = cancel_requested OR %(kind)s = 'cancel'
   WHERE id = %(id)s AND status IN ('ready', 'running', 'waiting')
@@ -207,14 +324,16 @@ ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 # The row is locked by TAKE_EXPIRED, or its fence is checked by the caller's own statement.
 REVIVE = """
 UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, crashes = crashes + 1,
-  hinted_at = now() + %(delay)s::interval
+  hinted_at = now() + %(delay)s::interval,
+  rank = now() - priority * interval '10 minutes'
 WHERE id = ANY(%(ids)s) AND status = 'running'
 RETURNING id
 """
 
 STUMBLE = """
 UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, crashes = crashes + 1,
-  hinted_at = now() + %(delay)s::interval
+  hinted_at = now() + %(delay)s::interval,
+  rank = now() - priority * interval '10 minutes'
 WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
   AND crashes + 1 < %(most_crashes)s
 RETURNING id
@@ -232,6 +351,21 @@ WITH moved AS (
   SELECT id, seq, 'run_quarantined', '', 1, fence, now(), %(error)s::jsonb FROM moved
 )
 SELECT seq, parent_id, parent_key FROM moved
+"""
+
+# A person lets a run go on that was set aside: the same event is tried anew, as by a new worker.
+PUT_BACK = """
+WITH moved AS (
+  UPDATE run SET
+    next_seq = next_seq + 1, fence = fence + 1, status = 'ready', crashes = 0, hints = 0,
+    hinted_at = now(), rank = now() - priority * interval '10 minutes', error = NULL,
+    finished_at = NULL
+  WHERE id = %(id)s AND status = 'quarantined'
+  RETURNING id, fence, next_seq - 1 AS seq
+)
+INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
+SELECT id, seq, 'run_resumed', '', 1, fence, now(), %(data)s::jsonb FROM moved
+RETURNING seq
 """
 
 LIVE_CHILDREN = """
@@ -253,10 +387,11 @@ SELECT count(*) FROM run WHERE root_id = %(root_id)s AND parent_id IS NOT NULL
 
 # Each unanswered hint doubles the wait for the next: a long queue is not made longer by doubt.
 TAKE_FORGOTTEN = """
-UPDATE run SET hinted_at = now(), hints = hints + 1
+UPDATE run SET hinted_at = now(), hints = hints + 1,
+  rank = least(rank, now() - priority * interval '10 minutes')
 WHERE id IN (
   SELECT id FROM run
-  WHERE status = 'ready'
+  WHERE status = 'ready' AND slot_wait IS NULL
     AND hinted_at < now() - make_interval(secs => %(after)s * power(2, least(hints, 5)))
   ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING id

@@ -52,6 +52,7 @@ class EventType(StrEnum):
     - approval_decided: approval, status, by, note, arguments?
     - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
     - input_requested: question, choices?; input_received: content, by; timer_started: until
+    - signal_received: name, payload, by
     - child_started: run, agent or workflow; child_finished: run, status, output, error, tainted
     - run_paused, run_resumed: by
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
@@ -71,6 +72,7 @@ class EventType(StrEnum):
     INPUT_REQUESTED = "input_requested"
     INPUT_RECEIVED = "input_received"
     TIMER_STARTED = "timer_started"
+    SIGNAL_RECEIVED = "signal_received"
     CHILD_STARTED = "child_started"
     CHILD_FINISHED = "child_finished"
     RUN_PAUSED = "run_paused"
@@ -90,6 +92,14 @@ class WaitingOn:
     id: str
     since: datetime
     until: datetime | None
+
+
+class Priority(StrEnum):
+    """How soon a run that is ready is taken, among those of its project."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +132,153 @@ class RunView:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    tags: tuple[str, ...] = ()
+    priority: Priority = Priority.NORMAL
+    retry_of: UUID | None = None
 
     @property
     def subject(self) -> str:
         """The name of what runs."""
         return self.agent or self.workflow or self.tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """What runs are sought; each field that is set narrows. An empty filter finds all.
+
+    `tags` are all there; `metadata` holds each key with that string, or the number or boolean that
+    the string spells; `error` is the code of a failed run; `text` occurs in the first thousand
+    characters of the input, whatever its case; costs and seconds include their bounds.
+    """
+
+    status: RunStatus | None = None
+    agent: str = ""
+    workflow: str = ""
+    tool: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    min_cost: Decimal | None = None
+    max_cost: Decimal | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    error: str = ""
+    session: str = ""
+    started_by: str = ""
+    parent: UUID | None = None
+    retry_of: UUID | None = None
+    only_roots: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
+
+
+class BulkAction(StrEnum):
+    """What can be done to all runs that a filter finds."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkPlan:
+    """What a bulk action would be done to now: how many runs, and the newest few."""
+
+    action: BulkAction
+    matching: int
+    sample: tuple[RunView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkView:
+    """A bulk action under way. Of `total` runs, `done` were handled, `skipped` had moved on, and
+    `refused` may not be handled by the asker: `problems` has the first `{run, detail}`.
+    """
+
+    id: UUID
+    action: BulkAction
+    wanted: RunFilter
+    total: int
+    done: int
+    skipped: int
+    refused: int
+    problems: tuple[Mapping[str, Any], ...]
+    started_by: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a run stands where it does, in one sentence, and what a person can do about it ("" for
+    nothing). `code` names the cause: `queued`, `no_worker`, `slot`, `backoff`, `running`,
+    `lease_lost`, `paused`, `quarantined`, `ended`, or the kind of what it waits for.
+    """
+
+    code: str
+    summary: str
+    next_step: str
+
+
+class LimitKind(StrEnum):
+    """What a concurrency limit counts the runs of."""
+
+    PROJECT = "project"
+    AGENT = "agent"
+    ROUTE = "route"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcurrencyLimitView:
+    """At most `most` runs at once; `running` do now, `waiting` wait for a slot."""
+
+    kind: LimitKind
+    target: str
+    most: int
+    running: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """A process that takes runs. `duties` says when it last finished each."""
+
+    name: str
+    held: int
+    threads: int
+    started_at: datetime
+    seen_at: datetime
+    is_alive: bool
+    duties: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCount:
+    """Live runs in one state, and how many have been in it for longer than that."""
+
+    count: int
+    over_minute: int
+    over_ten_minutes: int
+    over_hour: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsHealth:
+    """The queue as it stands: the project's runs, and what the installation does for them.
+
+    `states` has `queued`, `running` and `waiting`; `last_hour` counts the runs that began in the
+    last hour by what became of them.
+    """
+
+    states: Mapping[str, QueueCount]
+    waiting_for_slot: int
+    expired_leases: int
+    quarantined: int
+    last_hour: Mapping[RunStatus, int]
+    timers_due: int
+    outbox: int
+    outbox_oldest_seconds: float
+    workers: tuple[WorkerView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

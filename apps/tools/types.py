@@ -76,6 +76,7 @@ class Waits(StrEnum):
 
     INPUT = "input"
     TIME = "time"
+    SIGNAL = "signal"
     RUN = "run"
 
 

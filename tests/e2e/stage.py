@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ class Stage:
     url: str
     scope: Scope
     email: str
+    web: Any
+    start_web: Callable[[], Any]
 
     def login_path(self) -> str:
         return aside(lambda: accounts.issue_login_link(email=self.email))
@@ -118,9 +121,11 @@ def set_up(installation: Any, processes: Any, port: int) -> Iterator[Stage]:
         chat.script = REFUND
         _models(scope, chat.base_url)
         processes.worker(threads=4, timeout=120, **settings)
-        web = processes.web(port=port, timeout=120, **settings)
+        start_web = partial(processes.web, port=port, timeout=120, **settings)
+        web = start_web()
         _seed(scope)
-        yield Stage(url=web.url, scope=scope, email=installation.admin_email)
+        email = installation.admin_email
+        yield Stage(url=web.url, scope=scope, email=email, web=web, start_web=start_web)
 
 
 @contextmanager

@@ -7,13 +7,14 @@ from playwright.sync_api import expect
 
 from tests.e2e.looking import looking
 
+LOST = ("ERR_CONNECTION", "ERR_INCOMPLETE_CHUNKED")  # while the web process is killed
 NOTE = "# Tea\n\nThe tea kitchen opens at seven. The tea of the house is a smoky Lapsang.\n"
 
 
 def test_from_the_first_login_to_an_approved_refund(
     stage: Any, browser: Any, tmp_path: Path
 ) -> None:
-    with looking(browser, theme="light", size="wide") as page:
+    with looking(browser, theme="light", size="wide", forgiven=LOST) as page:
         page.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
         _sign_in(page, stage)
@@ -76,6 +77,7 @@ def _approve_a_refund(page: Any, stage: Any) -> None:
     expect(page.locator("#live")).to_have_text("Live")
     expect(page.locator(".ask")).to_contain_text("Not reversible")
     run = page.url
+    _lose_the_web_process(page, stage)
     page.goto(f"{stage.url}/approvals")
     page.locator("summary", has_text="Edit arguments").click()
     page.get_by_label("Arguments, as JSON").fill('{"amount": "much"}')
@@ -87,3 +89,10 @@ def _approve_a_refund(page: Any, stage: Any) -> None:
     expect(page.locator(".facts")).to_contain_text("Succeeded")
     expect(page.locator("#answer")).to_contain_text("paid back $480.00")
     expect(page.locator(".step", has_text="approve refund_issue")).to_contain_text("approved by")
+
+
+def _lose_the_web_process(page: Any, stage: Any) -> None:
+    stage.web.kill()
+    expect(page.locator("#live")).to_have_text("Reconnecting")
+    stage.start_web()
+    expect(page.locator("#live")).to_have_text("Live")

@@ -1,17 +1,24 @@
 """Jobs of the runs queue. A lost or repeated message is harmless: the lease decides who works."""
 
-from apps.orchestration.services import control, engine
+from apps.orchestration.services import bulk, control, engine, upkeep
 from workers.app import app
 
 
 @app.task(name="orchestration.advance")  # type: ignore[untyped-decorator]
 def advance(run_id: str) -> None:
-    engine.advance(run_id=run_id)
+    chosen = upkeep.choose(run_id)
+    engine.advance(run_id=chosen)
+    upkeep.pass_slot(chosen)
 
 
 @app.task(name="orchestration.cancel_children")  # type: ignore[untyped-decorator]
 def cancel_children(run_id: str) -> None:
     control.on_run_ended(run_id=run_id)
+
+
+@app.task(name="orchestration.bulk")  # type: ignore[untyped-decorator]
+def run_bulk(job_id: str) -> None:
+    bulk.run_batch(job_id=job_id)
 
 
 @app.task(name="orchestration.approval_decided")  # type: ignore[untyped-decorator]

@@ -8,9 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView, idempotent
-from apps.api.rest.fields import StrictSerializer
+from apps.api.rest.fields import AnyField, StrictSerializer
 from apps.api.rest.runs import RunSerializer
-from apps.orchestration.services import control
+from apps.orchestration.services import control, retrying
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
 
@@ -114,3 +114,65 @@ class RunInputView(ResourceView):
             scope=self.scope, run_id=ids.decode(Kind.RUN, run_id), content=content
         )
         return self.shaped(RunSerializer, run)
+
+
+class SignalBody(StrictSerializer):
+    name = serializers.CharField(max_length=200)
+    payload = AnyField(default=None, allow_null=True)
+
+
+class RunSignalView(ResourceView):
+    tag = "runs"
+
+    @extend_schema(
+        operation_id="signal_run",
+        summary="Send a run a signal, which it keeps until it asks for one",
+        request=SignalBody,
+        responses=RunSerializer,
+        examples=[
+            OpenApiExample(
+                "Signal", {"name": "paid", "payload": {"invoice": 17}}, request_only=True
+            )
+        ],
+    )
+    @idempotent
+    def post(self, request: Request, run_id: str) -> Response:
+        body = self.checked(SignalBody)
+        run = control.signal_run(
+            scope=self.scope,
+            run_id=ids.decode(Kind.RUN, run_id),
+            name=body["name"],
+            payload=body["payload"],
+        )
+        return self.shaped(RunSerializer, run)
+
+
+class RetryBody(StrictSerializer):
+    resume = serializers.BooleanField(
+        default=False,
+        help_text="Let a quarantined run itself go on where it stood; only a person may.",
+    )
+
+
+class RunRetryView(ResourceView):
+    tag = "runs"
+
+    @extend_schema(
+        operation_id="retry_run",
+        summary="Do a failed, cancelled or quarantined run again",
+        request=RetryBody,
+        responses={201: RunSerializer, 200: RunSerializer},
+        examples=[
+            OpenApiExample("A new run", {}, request_only=True),
+            OpenApiExample("On from where it stood", {"resume": True}, request_only=True),
+        ],
+    )
+    @idempotent
+    def post(self, request: Request, run_id: str) -> Response:
+        """201 with a new run whose `retry_of` names this one; with `resume`, 200 with this run."""
+        key = ids.decode(Kind.RUN, run_id)
+        if self.checked(RetryBody)["resume"]:
+            run = retrying.resume_quarantined(scope=self.scope, run_id=key)
+            return self.shaped(RunSerializer, run)
+        run = retrying.retry_run(scope=self.scope, run_id=key)
+        return self.shaped(RunSerializer, run, status=201)

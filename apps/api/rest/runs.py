@@ -19,11 +19,12 @@ from apps.api.rest.fields import (
     TimeField,
     UsdField,
 )
-from apps.api.rest.paging import PageQuery, page
+from apps.api.rest.paging import page
+from apps.api.rest.run_filters import METADATA_PARAMETER, RunsQuery, filter_of, query_of
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
 from apps.orchestration.services import starting, workflow_runs
-from apps.orchestration.types import EventType, EventView, RunStatus, RunView
+from apps.orchestration.types import EventType, EventView, Priority, RunStatus, RunView
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
 
@@ -50,6 +51,17 @@ class RunBody(StrictSerializer):
     budget_usd = UsdField(allow_null=True, default=None)
     session = serializers.CharField(max_length=200, default="", allow_blank=True)
     metadata = ObjectField(default=dict)
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        max_length=10,
+        default=list,
+        help_text="Short words to find the run by: 1 to 40 of a-z, 0-9 and `. _ : / -`.",
+    )
+    priority = serializers.ChoiceField(
+        [str(priority) for priority in Priority],
+        default=str(Priority.NORMAL),
+        help_text="How soon it is taken among the queued runs of its project.",
+    )
 
     def validate(self, body: dict[str, Any]) -> dict[str, Any]:
         if ("agent" in body) == ("workflow" in body):
@@ -105,6 +117,9 @@ class RunSerializer(serializers.Serializer[RunView]):
     started_by = serializers.CharField()
     session = serializers.CharField()
     metadata = ObjectField()
+    tags = serializers.ListField(child=serializers.CharField())
+    priority = serializers.ChoiceField([str(priority) for priority in Priority])
+    retry_of = IdField(Kind.RUN, allow_null=True, help_text="The run that this one does again.")
     created_at = TimeField()
     started_at = TimeField(allow_null=True)
     finished_at = TimeField(allow_null=True)
@@ -120,19 +135,6 @@ class EventSerializer(serializers.Serializer[EventView]):
     step = serializers.CharField()
     attempt = serializers.IntegerField()
     data = ObjectField()  # type: ignore[assignment]
-
-
-class RunsQuery(PageQuery):
-    status = serializers.ChoiceField(_STATUSES, required=False)
-    agent = serializers.CharField(max_length=200, required=False)
-    workflow = serializers.CharField(max_length=200, required=False)
-    since = TimeField(required=False)
-    until = TimeField(required=False)
-
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        fields = super().get_fields()
-        fields["from"], fields["to"] = fields.pop("since"), fields.pop("until")
-        return fields
 
 
 class JournalQuery(StrictSerializer):
@@ -177,10 +179,13 @@ class RunsView(ResourceView):
     @idempotent
     def _start(self, request: Request) -> Response:
         body = self.checked(RunBody)
-        given = {
-            name: body[name] for name in ("input", "version", "budget_usd", "session", "metadata")
+        names = ("input", "version", "budget_usd", "session", "metadata", "tags")
+        given = {name: body[name] for name in names}
+        given |= {
+            "scope": self.scope,
+            "traceparent": traceparent_of(request),
+            "priority": Priority(body["priority"]),
         }
-        given |= {"scope": self.scope, "traceparent": traceparent_of(request)}
         if "workflow" in body:
             run = workflow_runs.start_workflow(workflow=body["workflow"], **given)
         else:
@@ -197,22 +202,15 @@ class RunsView(ResourceView):
     @extend_schema(
         operation_id="list_runs",
         summary="List runs, newest first",
-        parameters=[RunsQuery],
+        parameters=[RunsQuery, METADATA_PARAMETER],
         responses=listed(RunSerializer),
     )
     def get(self, request: Request) -> Response:
-        query = self.query(RunsQuery)
-        status = query.get("status")
+        query = query_of(self)
+        wanted = filter_of(query)
         return page(
             lambda limit, before: selectors.list_runs(
-                scope=self.scope,
-                limit=limit,
-                before=before,
-                status=RunStatus(status) if status else None,
-                agent=query.get("agent"),
-                workflow=query.get("workflow"),
-                since=query.get("from"),
-                until=query.get("to"),
+                scope=self.scope, wanted=wanted, limit=limit, before=before
             ),
             query=query,
             serializer=RunSerializer,

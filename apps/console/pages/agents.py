@@ -19,6 +19,7 @@ from apps.governance.types import Action
 from apps.model_registry import selectors as models
 from apps.model_registry.types import ModelKind
 from apps.orchestration import selectors as runs
+from apps.orchestration.types import RunFilter
 from apps.tools import selectors as tools
 from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
@@ -60,7 +61,7 @@ def show(request: HttpRequest, scope: Scope, name: str) -> HttpResponse:
     """One version; `?compare=3` lays it beside version 3."""
     agent = agents.get_agent(scope=scope, name=name, version=_number(request, "version"))
     other = _number(request, "compare")
-    recent = runs.list_runs(scope=scope, agent=name, limit=_RECENT)
+    recent = runs.list_runs(scope=scope, wanted=RunFilter(agent=name), limit=_RECENT)
     shown = {
         "agent": agent,
         "text": text_of(agent.definition),

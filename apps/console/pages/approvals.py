@@ -128,7 +128,7 @@ def _show(
     more: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     shown = {
-        "asks": [presenting.ask_of(scope, approval) for approval in found],
+        "asks": presenting.asks_of(scope, found),
         "ask": presenting.ask_of(scope, opened) if opened else None,
         "rights": picturing.rights_of(scope),
         "statuses": list(ApprovalStatus),

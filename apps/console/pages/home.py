@@ -9,17 +9,18 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.agents import selectors as agents
 from apps.console import presenting, web
 from apps.console.health import find_default_route, layers
+from apps.console.pages.costs import budget_lines
 from apps.context import selectors as context
 from apps.governance import selectors as governance
 from apps.governance.types import Action, ApprovalStatus
 from apps.model_registry.types import Tier
 from apps.orchestration import selectors as runs
-from apps.orchestration.types import RunStatus, RunView
+from apps.orchestration.types import RunFilter, RunStatus, RunView
 from octavo.kernel import clock, ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
-_RECENT, _MOST_NEEDS, _FOUND = 10, 8, 8
+_RECENT, _MOST_NEEDS, _MOST_BUDGETS, _FOUND = 10, 8, 2, 8
 
 
 @require_GET
@@ -30,13 +31,15 @@ def index(request: HttpRequest, scope: Scope) -> HttpResponse:
     pending = governance.list_approvals(
         scope=scope, status=ApprovalStatus.PENDING, limit=_MOST_NEEDS
     )
-    failed = runs.list_runs(scope=scope, status=RunStatus.FAILED, since=today, limit=_MOST_NEEDS)
+    failures = RunFilter(status=RunStatus.FAILED, since=today)
+    failed = runs.list_runs(scope=scope, wanted=failures, limit=_MOST_NEEDS)
     totals = runs.sum_runs(scope=scope, since=today)
     shown = {
-        "asks": [presenting.ask_of(scope, approval) for approval in pending],
+        "asks": presenting.asks_of(scope, pending),
         "doubts": _lines(runs.list_waiting(scope=scope, kind="effect", limit=_MOST_NEEDS)),
         "failed": _lines(failed),
         "totals": totals,
+        "budgets": budget_lines(scope)[:_MOST_BUDGETS],
         "failures": totals.by_status.get(RunStatus.FAILED, 0),
         "recent": _lines(runs.list_runs(scope=scope, limit=_RECENT)),
         "layers": layers(scope),
@@ -76,7 +79,9 @@ def find(request: HttpRequest, scope: Scope) -> HttpResponse:
                 "href": f"/runs/{line.public_id}",
                 "kind": f"run · {line.status.lower()}",
             }
-            for line in _lines(runs.list_runs(scope=scope, text=words, limit=_FOUND))
+            for line in _lines(
+                runs.list_runs(scope=scope, wanted=RunFilter(text=words), limit=_FOUND)
+            )
         ]
     return JsonResponse({"found": found})
 

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from apps.console import inspecting, picturing, presenting, web
 from apps.orchestration import selectors as runs
-from apps.orchestration.services import control
+from apps.orchestration.services import control, retrying
 from octavo.kernel import ids
 from octavo.kernel.scope import Scope
 
@@ -57,6 +57,18 @@ def _detail(scope: Scope, run_id: UUID, anchor: str) -> str:
 def cancel(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
     control.cancel_run(scope=scope, run_id=_decoded(run_id))
     return redirect("console:run", run_id=run_id)
+
+
+@require_POST
+@web.signed_in
+def again(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
+    """Do an ended run again, or let a quarantined one go on; on the page of the run that goes."""
+    key = _decoded(run_id)
+    if request.POST.get("act") == "resume":
+        retrying.resume_quarantined(scope=scope, run_id=key)
+        return redirect("console:run", run_id=run_id)
+    new = retrying.retry_run(scope=scope, run_id=key)
+    return redirect("console:run", run_id=ids.encode(ids.Kind.RUN, new.id))
 
 
 @require_POST

@@ -1,10 +1,7 @@
 """The list of runs. Every filter is part of the address; new runs are announced, not pushed in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -13,71 +10,35 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.agents import selectors as agents
 from apps.console import presenting, web
+from apps.console.facets import SPANS, STATUSES, Facets
 from apps.governance.types import Action
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import starting
-from apps.orchestration.types import RunStatus, RunView
-from octavo.kernel import clock, ids
+from apps.orchestration.types import RunView
+from octavo.kernel import ids
 from octavo.kernel.errors import NotFound, OctavoError
 from octavo.kernel.scope import Scope
 
 PAGE = 50
 MOST_FRESH = 100
-_SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
-_STATUSES = list(RunStatus)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facets:
-    """What the address asks for; anything it cannot mean is left out."""
-
-    status: str
-    agent: str
-    q: str
-    span: str
-
-    @classmethod
-    def of(cls, request: HttpRequest) -> "Facets":
-        asked = request.GET
-        status, span = asked.get("status", ""), asked.get("span", "")
-        return cls(
-            status=status if status in _STATUSES else "",
-            agent=asked.get("agent", "").replace("\0", "")[:200],
-            q=asked.get("q", "").replace("\0", "").strip()[:200],
-            span=span if span in _SPANS else "",
-        )
-
-    def address(self, **more: str) -> str:
-        given = {"status": self.status, "agent": self.agent, "q": self.q, "span": self.span}
-        return urlencode({name: value for name, value in {**given, **more}.items() if value})
-
-    def find(self, scope: Scope, *, limit: int, **more: Any) -> list[RunView]:
-        return runs.list_runs(
-            scope=scope,
-            limit=limit,
-            status=RunStatus(self.status) if self.status else None,
-            agent=self.agent or None,
-            text=self.q,
-            since=clock.now() - _SPANS[self.span] if self.span else None,
-            **more,
-        )
 
 
 @require_GET
 @web.signed_in
 def index(request: HttpRequest, scope: Scope) -> HttpResponse:
-    facets = Facets.of(request)
-    found = facets.find(scope, limit=PAGE + 1, before=_cursor(request, "before"))
+    facets = Facets.of(request.GET)
+    found = _find(scope, facets, limit=PAGE + 1, before=_cursor(request, "before"))
     page = found[:PAGE]
     shown: Mapping[str, Any] = {
         "facets": facets,
-        "statuses": _STATUSES,
-        "spans": _SPANS,
+        "statuses": STATUSES,
+        "spans": SPANS,
         "agents": [agent.name for agent in agents.list_agents(scope=scope, limit=200)],
         "is_filtered": bool(facets.address()),
         "is_first": "before" not in request.GET,
         "next": facets.address(before=_public(page[-1])) if len(found) > PAGE else "",
         "may_start": web.may(scope, Action.RUN_START),
+        "may_control": web.may(scope, Action.RUN_CONTROL),
         **_list(facets, page),
     }
     return web.render(request, scope, "runs", shown)
@@ -87,9 +48,9 @@ def index(request: HttpRequest, scope: Scope) -> HttpResponse:
 @web.signed_in
 def fresh(request: HttpRequest, scope: Scope) -> HttpResponse:
     """What changed since the list was drawn: how many runs are new, and those that went on."""
-    facets = Facets.of(request)
+    facets = Facets.of(request.GET)
     newest = _cursor(request, "after")
-    new = facets.find(scope, limit=MOST_FRESH, after=newest) if newest else []
+    new = _find(scope, facets, limit=MOST_FRESH, after=newest) if newest else []
     moving = [_decoded(name) for name in request.GET.get("moving", "").split(",")[:PAGE]]
     changed = runs.list_runs_of(scope=scope, run_ids=[run_id for run_id in moving if run_id])
     still = [run for run in changed if not run.status.is_final]
@@ -122,6 +83,10 @@ def ask(request: HttpRequest, scope: Scope) -> HttpResponse:
             shown["refusal"] = "Write a question first."
         return web.render(request, scope, "ask", shown, status=refusal.status)
     return redirect("console:run", run_id=_public(run))
+
+
+def _find(scope: Scope, facets: Facets, *, limit: int, **window: UUID | None) -> list[RunView]:
+    return runs.list_runs(scope=scope, wanted=facets.wanted, limit=limit, **window)
 
 
 def _list(facets: Facets, page: list[RunView]) -> dict[str, Any]:

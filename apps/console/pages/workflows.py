@@ -12,7 +12,7 @@ from apps.console import charting, diffing, presenting, web
 from apps.governance.types import Action
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import workflow_runs, workflows
-from apps.orchestration.types import WorkflowProblem, WorkflowView
+from apps.orchestration.types import RunFilter, WorkflowProblem, WorkflowView
 from octavo.kernel import ids
 from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
@@ -68,7 +68,7 @@ def _page(
 ) -> HttpResponse:
     name, other = workflow.name, _number(request, "compare")
     picture = runs.picture_workflow(scope=scope, name=name, version=workflow.version)
-    recent = runs.list_runs(scope=scope, workflow=name, limit=_RECENT)
+    recent = runs.list_runs(scope=scope, wanted=RunFilter(workflow=name), limit=_RECENT)
     shown = {
         "workflow": workflow,
         "chart": charting.chart_of(picture),

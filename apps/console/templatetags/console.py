@@ -81,6 +81,12 @@ def money(usd: Decimal | str | None) -> str:
 
 
 @register.filter
+def count(value: int) -> str:
+    """`23,610`."""
+    return f"{value:,}"
+
+
+@register.filter
 def took(span: timedelta) -> str:
     return formatting.duration(span)
 

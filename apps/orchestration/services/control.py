@@ -14,12 +14,16 @@ from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.orchestration import children, inbox, leases
 from apps.orchestration.models import Run
+from apps.orchestration.records import dump
 from apps.orchestration.selectors import get_run
 from apps.orchestration.steps.doubting import HAPPENED, NOT_HAPPENED
 from apps.orchestration.types import RunStatus, RunView
 from octavo.kernel import audit, ids, redis
 from octavo.kernel.errors import Conflict, InvalidInput
 from octavo.kernel.scope import Scope
+
+_LONGEST_NAME = 200
+_MOST_PAYLOAD_BYTES = 100_000
 
 CANCEL_CHANNEL = "octavo:cancel"
 """Redis channel that tells workers to look at once whether a run of theirs was cancelled."""
@@ -92,6 +96,31 @@ def _hold(scope: Scope, run_id: UUID, *, kind: str) -> RunView:
     return get_run(scope=scope, run_id=run_id)
 
 
+def signal_run(*, scope: Scope, run_id: UUID, name: str, payload: Any = None) -> RunView:
+    """Send the run a signal, which it keeps until it asks for one of this name (`await_signal`).
+
+    Raises `Conflict` when the run is over.
+    """
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        raise InvalidInput(
+            f"A signal needs a name of 1 to {_LONGEST_NAME} characters.",
+            errors=[{"path": "/name", "detail": f"use 1 to {_LONGEST_NAME} characters."}],
+        )
+    if len(dump(payload)) > _MOST_PAYLOAD_BYTES:
+        detail = f"use at most {_MOST_PAYLOAD_BYTES} bytes; put long texts into a space."
+        raise InvalidInput(
+            "The payload is too large.", errors=[{"path": "/payload", "detail": detail}]
+        )
+    run = _controlled(scope, run_id)
+    if run.status.is_final:
+        raise Conflict(f"The run has {run.status} already.", head=run.status.value)
+    body = {"name": name, "payload": payload, "by": scope.principal.name}
+    with transaction.atomic():
+        if inbox.deliver(run_id, kind="signal", body=body, dedupe_key=f"signal:{ids.new()}"):
+            _audit(scope, run_id, {"control": "signal", "name": name})
+    return get_run(scope=scope, run_id=run_id)
+
+
 def give_input(*, scope: Scope, run_id: UUID, content: str) -> RunView:
     """Answer the question that the run waits with. Raises `Conflict` unless it waits for input."""
     if not content.strip():
@@ -151,9 +180,14 @@ def redeliver_approvals(*, limit: int = 1000) -> int:
 
 def _controlled(scope: Scope, run_id: UUID) -> RunView:
     run = get_run(scope=scope, run_id=run_id)
+    check_control(scope=scope, run_id=run_id)
+    return run
+
+
+def check_control(*, scope: Scope, run_id: UUID) -> None:
+    """Raises `Forbidden` for who may not control the run."""
     resource = Resource(kind=ResourceKind.RUN, id=run_id, name=ids.encode(ids.Kind.RUN, run_id))
     decisions.check(scope=scope, action=Action.RUN_CONTROL, resource=resource)
-    return run
 
 
 def _audit(scope: Scope, run_id: UUID, payload: Mapping[str, Any]) -> None:

@@ -210,6 +210,12 @@ def _read_mail(activation: Activation) -> None:
                 _take_input(activation, letter)
             case "child":
                 _take_child(activation, letter)
+            case "signal":
+                body = letter.body
+                draft = drafts.signal_received(
+                    name=body["name"], payload=body["payload"], by=body["by"], read_mail=letter.seq
+                )
+                activation.record(draft)
             case "pause" | "resume":
                 _hold(activation, letter)
             case "cancel":

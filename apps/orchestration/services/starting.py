@@ -1,6 +1,7 @@
 """Starting a run: its row, its first event and its job exist together, or none does."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -20,14 +21,16 @@ from apps.model_registry import selectors as model_registry
 from apps.orchestration import journal, statements
 from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
-from apps.orchestration.rows import run_view
-from apps.orchestration.types import RunView
+from apps.orchestration.rows import STORED_PRIORITY, run_view
+from apps.orchestration.types import Priority, RunView
 from octavo.kernel import audit, ids, jobs, sql
 from octavo.kernel.errors import InvalidInput
 from octavo.kernel.scope import SYSTEM, Scope
 
 _MOST_INPUT_BYTES = 1_000_000
 _MOST_METADATA_BYTES = 16_000
+_MOST_TAGS = 10
+_TAG = re.compile(r"[a-z0-9][a-z0-9._:/-]{0,39}")
 
 
 def start_run(
@@ -40,12 +43,16 @@ def start_run(
     session: str = "",
     metadata: Mapping[str, Any] | None = None,
     traceparent: str = "",
+    tags: Sequence[str] = (),
+    priority: Priority = Priority.NORMAL,
+    retry_of: UUID | None = None,
 ) -> RunView:
     """Queue a run of the agent's newest version, or of the one asked for, and pin it to that.
 
-    Raises `NotFound` (agent, version), `InvalidInput` with paths, and `Forbidden`.
+    `retry_of` is the run that it does again. Raises `NotFound` (agent, version), `InvalidInput`
+    with paths, and `Forbidden`.
     """
-    check_request(input, budget_usd, metadata or {})
+    check_request(input, budget_usd, metadata or {}, tags)
     found = agents.get_agent_unchecked(scope=scope, name=agent, version=version)
     resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
     run_id = ids.new()
@@ -59,16 +66,32 @@ def start_run(
         session=session,
         metadata=metadata,
         traceparent=traceparent,
+        sorting=_Sorting(tags=tuple(dict.fromkeys(tags)), priority=priority, retry_of=retry_of),
     )
     _write(scope, found, row, input, budget_usd)
     return run_view(Run.objects.get(id=run_id))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sorting:
+    """By what a run is found, and when it is taken."""
+
+    tags: tuple[str, ...] = ()
+    priority: Priority = Priority.NORMAL
+    retry_of: UUID | None = None
+
+
+_UNSORTED = _Sorting()
+
+
 def check_request(
-    input: str | dict[str, Any], budget_usd: Decimal | None, metadata: Mapping[str, Any]
+    input: str | dict[str, Any],
+    budget_usd: Decimal | None,
+    metadata: Mapping[str, Any],
+    tags: Sequence[str] = (),
 ) -> None:
     """Raises `InvalidInput` with paths."""
-    errors = []
+    errors = _wrong_tags(tags)
     blank = not input.strip() if isinstance(input, str) else not input
     if blank:
         errors.append({"path": "/input", "detail": "say what the agent shall do."})
@@ -85,6 +108,17 @@ def check_request(
         raise InvalidInput(
             f"The run cannot start: {first['path'][1:]}: {first['detail']}", errors=errors
         )
+
+
+def _wrong_tags(tags: Sequence[str]) -> list[dict[str, str]]:
+    if len(tags) > _MOST_TAGS:
+        return [{"path": "/tags", "detail": f"use at most {_MOST_TAGS} tags."}]
+    detail = "use 1 to 40 characters of a-z, 0-9 and . _ : / -, beginning with a letter or digit."
+    return [
+        {"path": f"/tags/{index}", "detail": detail}
+        for index, tag in enumerate(tags)
+        if not _TAG.fullmatch(tag)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +162,7 @@ def _row(
     session: str = "",
     metadata: Mapping[str, Any] | None = None,
     traceparent: str = "",
+    sorting: _Sorting = _UNSORTED,
 ) -> dict[str, Any]:
     route = model_registry.get_route(scope=scope, name=agent.definition.route)
     run_id = run_id or ids.new()
@@ -139,6 +174,10 @@ def _row(
         "session": session,
         "metadata": journal.as_json(dict(metadata or {})),
         "traceparent": traceparent,
+        "route": agent.definition.route,
+        "tags": list(sorting.tags),
+        "priority": STORED_PRIORITY[sorting.priority],
+        "retry_of": sorting.retry_of,
         **(family or alone),
     }
 

@@ -5,10 +5,12 @@ Each function is safe in any number of processes at once, and cheap when there i
 
 import logging
 import threading
+from collections.abc import Mapping
+from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from apps.orchestration import children, inbox, leases, recovery
+from apps.orchestration import children, inbox, leases, recovery, slots, workers
 from apps.orchestration.services import control
 from apps.orchestration.services.control import CANCEL_CHANNEL as CANCEL_CHANNEL
 
@@ -59,6 +61,26 @@ def remind_all() -> int:
 def fire_timers() -> int:
     """Turn due timers into mail."""
     return inbox.fire_timers()
+
+
+def choose(run_id: str) -> str:
+    """The run that a worker should take on this hint, by priority and between projects."""
+    return str(slots.choose(UUID(run_id)))
+
+
+def pass_slot(run_id: str) -> None:
+    """After an activation: what it held of a limit goes to the next run that waits for it."""
+    slots.pass_on(UUID(run_id))
+
+
+def fill_slots() -> int:
+    """Wake runs that waited for a slot which is free by now."""
+    return slots.wake()
+
+
+def show_worker(*, duties: Mapping[str, str]) -> None:
+    """Say that this process lives, how many runs it holds and when it last did each duty."""
+    workers.show(owner=leases.OWNER, held=len(leases.held()), duties=duties)
 
 
 def redeliver_approvals() -> int:

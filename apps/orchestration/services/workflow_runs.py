@@ -2,7 +2,7 @@
 scopes of their key.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -17,9 +17,9 @@ from apps.governance.types import Action, Resource, ResourceKind
 from apps.orchestration import journal, statements
 from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
-from apps.orchestration.rows import run_view
+from apps.orchestration.rows import STORED_PRIORITY, run_view
 from apps.orchestration.services import starting
-from apps.orchestration.types import RunView, WorkflowView
+from apps.orchestration.types import Priority, RunView, WorkflowView
 from apps.orchestration.workflows import catalog
 from apps.tools.services import schemas
 from octavo.kernel import audit, ids, jobs, sql
@@ -39,12 +39,14 @@ def start_workflow(
     session: str = "",
     metadata: Mapping[str, Any] | None = None,
     traceparent: str = "",
+    tags: Sequence[str] = (),
+    priority: Priority = Priority.NORMAL,
 ) -> RunView:
     """Queue a run of the newest version, or of the one asked for, and pin it to that.
 
     Raises `NotFound` (workflow, version), `InvalidInput` with paths, and `Forbidden`.
     """
-    starting.check_request(input, budget_usd, metadata or {})
+    starting.check_request(input, budget_usd, metadata or {}, tags)
     found = catalog.get_workflow_unchecked(scope=scope, name=workflow, version=version)
     run_id = ids.new()
     asking = replace(scope, run_id=run_id)  # the run's own decisions begin with this one
@@ -58,6 +60,8 @@ def start_workflow(
         "session": session,
         "metadata": journal.as_json(dict(metadata or {})),
         "traceparent": traceparent,
+        "tags": list(dict.fromkeys(tags)),
+        "priority": STORED_PRIORITY[priority],
     }
     _write(scope, found, run_id, input, given, budget_usd)
     return run_view(Run.objects.get(id=run_id))
@@ -92,6 +96,8 @@ def plan_child(
         "session": "",
         "metadata": journal.as_json({}),
         "traceparent": "",
+        "tags": [],
+        "priority": STORED_PRIORITY[Priority.NORMAL],
     }
     write = partial(_write, scope, found, run_id, input, given, None)
     return PlannedWorkflow(id=run_id, name=found.name, write=write)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+import orjson
+
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps.answering import Permitted, record_answer
@@ -29,6 +31,25 @@ def _for_input(activation: Activation, made: Permitted) -> ToolResult | Wait:
     return Wait(kind="input", waits_for=made.step)
 
 
+def _for_signal(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
+    """The oldest signal of the name, also one that came before the call."""
+    name, seconds = made.arguments["name"], made.arguments.get("timeout_seconds")
+    signal = activation.state.find_signal(name)
+    if signal is not None:
+        text = orjson.dumps(signal["payload"]).decode()
+        return ToolResult(text=text, structured=dict(signal), trust=Trust.UNTRUSTED)
+    if seconds is None:
+        return Wait(kind="signal", waits_for=name)
+    until = activation.state.progress(made.step).waits_until
+    if until is None:
+        until = activation.head.now + timedelta(seconds=seconds)
+        activation.record(drafts.timer_started(made.step, until=until))
+        return None
+    if activation.head.now >= until:
+        return ToolResult(text=f"No signal {name!r} came in time.", trust=Trust.TRUSTED)
+    return Wait(kind="signal", waits_for=name, until=until, timer=f"{made.step}#wait")
+
+
 def _for_time(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
     progress = activation.state.progress(made.step)
     if progress.waits_until is None:
@@ -43,6 +64,7 @@ def _for_time(activation: Activation, made: Permitted) -> ToolResult | Wait | No
 
 _LOOKS: Mapping[Waits, Callable[[Activation, Permitted], ToolResult | Wait | None]] = {
     Waits.RUN: delegate,
+    Waits.SIGNAL: _for_signal,
     Waits.INPUT: _for_input,
     Waits.TIME: _for_time,
 }

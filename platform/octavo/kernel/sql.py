@@ -4,6 +4,7 @@ there, in the caller's transaction.
 For statements that run with every step or call; the ORM everywhere else.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -21,4 +22,11 @@ def run(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(statement, parameters, prepare=True)
+        return cursor.fetchall() if cursor.description else []
+
+
+def fetch(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement that is composed as it is needed: planned for its very values."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
         return cursor.fetchall() if cursor.description else []

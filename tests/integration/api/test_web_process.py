@@ -136,6 +136,34 @@ def test_a_stream_resumes_after_the_last_event_and_then_says_it_is_over(
     assert web.send("GET", path, Authorization="Bearer oct_wrong").status == 401
 
 
+def test_a_stream_goes_on_over_a_killed_web_process_without_gap_or_repeat(
+    web: Web, start: Callable[..., str], advance: Callable[[str], None], processes: Any
+) -> None:
+    run_id = start()
+    path = f"/api/v1/runs/{run_id}/events"
+    with web.stream(path) as stream:
+        first = stream.next()
+        web.process.kill()
+    assert first is not None
+    advance(run_id)  # what happened while nobody listened
+    processes.web(port=urlsplit(web.url).port, timeout=120)
+    with web.stream(path, Last_Event_ID=first["id"]) as stream:
+        journal = [first, *(event for event in stream.rest() if "id" in event)]
+    assert [int(event["id"]) for event in journal] == list(range(1, len(journal) + 1))
+    assert journal[-1]["event"] == "run_succeeded"
+
+
+def test_a_page_says_that_the_database_is_away(processes: Any, free_port: int) -> None:
+    away = f"postgresql://nobody:x@127.0.0.1:{free_port}/nothing"
+    process = processes.web(timeout=120, DATABASE_URL=away, OCTAVO_DATABASE_OWNER_URL=away)
+    lost = Web(url=process.url, key="", process=process)
+    answer = lost.send("GET", "/", Cookie=f"octavo_session={'a' * 32}; octavo_theme=dark")
+    assert answer.status == 503
+    page = answer.body.decode()
+    assert "The database did not answer" in page
+    assert 'data-theme="dark"' in page
+
+
 def test_a_stream_goes_on_without_redis(
     web: Web, start: Callable[..., str], advance: Callable[[str], None], redis_url: str
 ) -> None:

@@ -15,6 +15,7 @@ PAGES = (
     "/runs",
     "/ask",
     "/approvals",
+    "/costs",
     "/agents",
     "/agents/helper",
     "/context",

@@ -14,7 +14,7 @@ from apps.inference.services import delivery
 from apps.orchestration import journal, leases, selectors
 from apps.orchestration.records import Head
 from apps.orchestration.services import control, engine, starting, upkeep
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types import EventType, RunFilter, RunStatus
 from octavo.kernel import ids
 from octavo.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from octavo.kernel.scope import SYSTEM, Principal, PrincipalKind
@@ -300,9 +300,14 @@ def test_a_run_is_read_in_its_own_project_by_those_who_may(bench: Bench) -> None
         selectors.get_run(scope=bench.scope.acting_as(nobody), run_id=run.id)
     assert selectors.list_runs(scope=bench.scope.acting_as(nobody)) == []
     before = bench.rows("SELECT count(*) FROM decision")
-    assert selectors.list_runs(scope=bench.scope, agent="worker-bee")[0].id == run.id
-    assert selectors.list_runs(scope=bench.scope, status=RunStatus.FAILED) == []
-    assert selectors.list_runs(scope=bench.scope, since=run.created_at + timedelta(days=1)) == []
+    assert (
+        selectors.list_runs(scope=bench.scope, wanted=RunFilter(agent="worker-bee"))[0].id == run.id
+    )
+    for wanted in (
+        RunFilter(status=RunStatus.FAILED),
+        RunFilter(since=run.created_at + timedelta(days=1)),
+    ):
+        assert selectors.list_runs(scope=bench.scope, wanted=wanted) == []
     assert bench.rows("SELECT count(*) FROM decision") == before
 
 

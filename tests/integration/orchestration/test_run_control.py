@@ -4,7 +4,7 @@ import pytest
 
 from apps.orchestration import inbox, selectors
 from apps.orchestration.services import control
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types import EventType, RunFilter, RunStatus
 from octavo.kernel.errors import Conflict, InvalidInput
 from tests import runs, toolbox
 from tests.runs import Bench
@@ -20,9 +20,10 @@ def test_a_paused_run_stays_where_it_is_until_it_is_resumed(bench: Bench) -> Non
 
     control.pause_run(scope=bench.scope, run_id=run.id)
     assert runs.advance(bench.scope, run.id).status is RunStatus.PAUSED
-    listed = selectors.list_runs(scope=bench.scope, status=RunStatus.PAUSED)
+    listed = selectors.list_runs(scope=bench.scope, wanted=RunFilter(status=RunStatus.PAUSED))
     assert [row.id for row in listed] == [run.id]
-    assert selectors.list_runs(scope=bench.scope, status=RunStatus.WAITING) == []
+    waiting = RunFilter(status=RunStatus.WAITING)
+    assert selectors.list_runs(scope=bench.scope, wanted=waiting) == []
 
     control.resume_run(scope=bench.scope, run_id=run.id)
     assert runs.advance(bench.scope, run.id).status is RunStatus.SUCCEEDED

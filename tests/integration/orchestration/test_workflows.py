@@ -16,7 +16,7 @@ from apps.governance.types import ApprovalStatus, Verdict
 from apps.orchestration import selectors
 from apps.orchestration.fold import STEP_RESULTS
 from apps.orchestration.services import control, upkeep, workflow_runs, workflows
-from apps.orchestration.types import EventType, RunStatus, RunView
+from apps.orchestration.types import EventType, RunFilter, RunStatus, RunView
 from octavo.kernel.errors import Forbidden, InvalidInput
 from octavo.kernel.scope import Scope
 from tests import runs
@@ -171,7 +171,7 @@ output: "{{{{ nodes.pick.text }}}}, slow was {{{{ nodes.slow.status }}}}"
     done = settle(bench, run.id)
     assert done.output is not None, done.error
     assert done.output["text"] == "saw 7, slow was cancelled"
-    children = selectors.list_runs(scope=bench.scope, agent="slow")
+    children = selectors.list_runs(scope=bench.scope, wanted=RunFilter(agent="slow"))
     runs.eventually(lambda: settle(bench, children[0].id).status is RunStatus.CANCELLED)
 
 

@@ -1,0 +1,167 @@
+"""Runs are served by priority, between projects in turn, and never more at once than a limit."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+
+from apps.orchestration import journal, leases, selectors, slots
+from apps.orchestration.services import control, limiting, starting, upkeep
+from apps.orchestration.types import LimitKind, Priority, RunStatus
+from octavo.kernel import clock, ids
+from tests import runs
+from tests.runs import Bench
+
+
+def begin(bench: Bench, **given: Any) -> UUID:
+    return starting.start_run(scope=bench.scope, agent="worker-bee", input="{}", **given).id
+
+
+def test_high_goes_before_normal_before_low_but_low_does_not_wait_for_ever(bench: Bench) -> None:
+    runs.save(bench.scope)
+    low, normal, high = (begin(bench, priority=each) for each in Priority)
+    served = []
+    for _ in range(3):
+        chosen = slots.choose(low)
+        runs.advance(bench.scope, chosen)
+        served.append(chosen)
+    assert served == [high, normal, low]
+    old = begin(bench, priority=Priority.LOW)
+    bench.rows("UPDATE run SET rank = rank - interval '21 min' WHERE id = %s RETURNING id", old)
+    assert slots.choose(begin(bench, priority=Priority.HIGH)) == old
+
+
+def test_a_hint_is_leave_to_work_and_the_run_that_is_next_gets_it(bench: Bench) -> None:
+    from workers.tasks import orchestration as tasks
+
+    runs.save(bench.scope)
+    limiting.set_limit(scope=bench.scope, kind=LimitKind.AGENT, target="worker-bee", most=1)
+    low, high = begin(bench, priority=Priority.LOW), begin(bench, priority=Priority.HIGH)
+    order = "SELECT id FROM run WHERE status = 'done' ORDER BY finished_at"
+    tasks.advance(str(low))
+    assert bench.rows(order) == [(high,)]
+    tasks.advance(str(high))
+    assert bench.rows(order) == [(high,), (low,)]
+
+
+def test_two_hints_never_choose_the_same_run(bench: Bench) -> None:
+    runs.save(bench.scope)
+    first, second, third = (begin(bench) for _ in range(3))
+    assert slots.choose(third) == first
+    assert slots.choose(third) == second
+    assert slots.choose(third) == third
+
+
+def test_the_project_with_fewest_runs_under_way_goes_first(bench: Bench) -> None:
+    runs.save(bench.scope)
+    crowd = [begin(bench) for _ in range(3)]
+    guest = begin(bench)
+    move = "UPDATE run SET project_id = %s WHERE id = %s RETURNING id"
+    bench.rows(move, ids.new(), guest)
+    assert journal.claim(run_id=crowd[0], owner=leases.OWNER)
+    assert slots.choose(crowd[2]) == guest
+
+
+def test_never_more_run_than_a_limit_allows_and_each_gets_its_turn(bench: Bench) -> None:
+    runs.save(bench.scope)
+    limiting.set_limit(scope=bench.scope, kind=LimitKind.AGENT, target="worker-bee", most=3)
+    limiting.set_limit(scope=bench.scope, kind=LimitKind.PROJECT, target="", most=5)
+    started = [begin(bench) for _ in range(12)]
+    barrier = threading.Barrier(len(started))
+    claimed: list[tuple[UUID, int]] = []
+
+    def take(run_id: UUID) -> None:
+        barrier.wait()
+        found = journal.claim(run_id=run_id, owner=leases.OWNER)
+        if found is not None:
+            claimed.append((run_id, found[1].fence))
+        connections.close_all()
+
+    done = 0
+    waiting = list(started)
+    while waiting:
+        barrier = threading.Barrier(len(waiting))
+        threads = [threading.Thread(target=take, args=(run_id,)) for run_id in waiting]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert bench.rows("SELECT count(*) FROM run WHERE status = 'running'") == [(len(claimed),)]
+        assert len(claimed) == min(3, len(waiting))
+        assert upkeep.fill_slots() == 0
+        assert upkeep.remind() == 0
+        for run_id, _ in claimed:
+            bench.rows(
+                "UPDATE run SET status = 'done', finished_at = now() WHERE id = %s RETURNING id",
+                run_id,
+            )
+            waiting.remove(run_id)
+        done += len(claimed)
+        claimed.clear()
+        assert upkeep.fill_slots() == min(3, len(waiting))
+    assert done == len(started)
+
+
+def test_a_run_over_the_limit_says_so_and_can_be_cancelled(bench: Bench) -> None:
+    runs.save(bench.scope)
+    limiting.set_limit(scope=bench.scope, kind=LimitKind.ROUTE, target="default", most=1)
+    first, second = begin(bench), begin(bench)
+    assert journal.claim(run_id=first, owner=leases.OWNER)
+    assert runs.advance(bench.scope, second).status is RunStatus.QUEUED
+    why = selectors.explain_run(scope=bench.scope, run_id=second)
+    assert (why.code, why.summary) == (
+        "slot",
+        "waits for a free slot: route default may run 1 at once",
+    )
+    (limit,) = selectors.list_limits(scope=bench.scope)
+    assert (limit.running, limit.waiting) == (1, 1)
+    control.cancel_run(scope=bench.scope, run_id=second)
+    assert upkeep.remind() == 1  # at once, because no hint was under way
+    assert runs.advance(bench.scope, second).status is RunStatus.CANCELLED
+    limiting.remove_limit(scope=bench.scope, kind=LimitKind.ROUTE, target="default")
+    assert selectors.list_limits(scope=bench.scope) == []
+
+
+def test_the_queue_says_how_it_stands_and_each_run_why(bench: Bench) -> None:
+    runs.save(bench.scope, tools=("box_*", "ask_person"))
+    queued = begin(bench)
+    why = selectors.explain_run(scope=bench.scope, run_id=queued)
+    assert why.code == "no_worker"
+    upkeep.show_worker(duties={"timers": clock.now().isoformat()})
+    assert selectors.explain_run(scope=bench.scope, run_id=queued).code == "queued"
+    asking = runs.start(bench.scope, calls=[["ask_person", {"question": "Red?"}]], answer="x").id
+    runs.advance(bench.scope, asking)
+    assert "'Red?'" in selectors.explain_run(scope=bench.scope, run_id=asking).summary
+    launch = runs.start(bench.scope, calls=[["box_launch", {"n": 1}]], answer="x").id
+    runs.advance(bench.scope, launch)
+    approval = selectors.explain_run(scope=bench.scope, run_id=launch)
+    assert approval.code == "approval"
+    assert "of box_launch, asked" in approval.summary
+    assert "expires in" in approval.summary
+    held = begin(bench)
+    assert journal.claim(run_id=held, owner="host:1")
+    running = selectors.explain_run(scope=bench.scope, run_id=held)
+    assert running.summary.startswith("runs on host:1; its last event, run started, was")
+    bench.rows(
+        "UPDATE run SET lease_until = now() - interval '9 s' WHERE id = %s RETURNING id", held
+    )
+    assert selectors.explain_run(scope=bench.scope, run_id=held).code == "lease_lost"
+    health = selectors.get_health(scope=bench.scope)
+    assert {name: state.count for name, state in health.states.items()} == {
+        "queued": 1,
+        "running": 1,
+        "waiting": 2,
+    }
+    assert (health.expired_leases, health.last_hour[RunStatus.QUEUED]) == (1, 1)
+    assert [worker.is_alive for worker in health.workers] == [True]
+    assert clock.now() - health.workers[0].duties["timers"] < timedelta(minutes=1)
+    for name in ("octavo_runs_running 1.0", "octavo_workers_seen 1.0", "octavo_runs_expired 1.0"):
+        assert name.encode() in metrics()
+
+
+def metrics() -> bytes:
+    from apps.observability.metrics import render
+
+    return render()
