@@ -41,9 +41,11 @@ def start_workflow(
     traceparent: str = "",
     tags: Sequence[str] = (),
     priority: Priority = Priority.NORMAL,
+    retry_of: UUID | None = None,
 ) -> RunView:
     """Queue a run of the newest version, or of the one asked for, and pin it to that.
 
+    `retry_of` is the run that it does again.
     Raises `NotFound` (workflow, version), `InvalidInput` with paths, and `Forbidden`.
     """
     starting.check_request(input, budget_usd, metadata or {}, tags)
@@ -60,6 +62,7 @@ def start_workflow(
         "session": session,
         "metadata": journal.as_json(dict(metadata or {})),
         "traceparent": traceparent,
+        "retry_of": retry_of,
         "tags": list(dict.fromkeys(tags)),
         "priority": STORED_PRIORITY[priority],
     }
@@ -88,7 +91,7 @@ def plan_child(
     decisions.check(scope=scope, action=Action.AGENT_DELEGATE, resource=_resource(found), step=step)
     _check_input(found, input)
     run_id = ids.new()
-    given = {
+    given: Given = {
         "root_id": parent.root_id,
         "parent_id": parent.id,
         "parent_key": step,
@@ -96,6 +99,7 @@ def plan_child(
         "session": "",
         "metadata": journal.as_json({}),
         "traceparent": "",
+        "retry_of": None,
         "tags": [],
         "priority": STORED_PRIORITY[Priority.NORMAL],
     }

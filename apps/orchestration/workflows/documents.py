@@ -101,10 +101,9 @@ def _refuse_deep(text: str) -> None:
             depth -= 1
         if depth > DEEPEST:
             at = event.start_mark
+            line, column = (at.line + 1, at.column + 1) if at else (1, 1)
             detail = f"values are nested deeper than {DEEPEST}."
-            raise Unreadable(
-                WorkflowProblem(path="", detail=detail, line=at.line + 1, column=at.column + 1)
-            )
+            raise Unreadable(WorkflowProblem(path="", detail=detail, line=line, column=column))
 
 
 def _syntax(text: str, error: yaml.MarkedYAMLError) -> WorkflowProblem:

@@ -15,7 +15,7 @@ from apps.governance.services import approvals
 from apps.governance.types import ApprovalStatus, Verdict
 from apps.orchestration import selectors
 from apps.orchestration.fold import STEP_RESULTS
-from apps.orchestration.services import control, upkeep, workflow_runs, workflows
+from apps.orchestration.services import control, retrying, upkeep, workflow_runs, workflows
 from apps.orchestration.types import EventType, RunFilter, RunStatus, RunView
 from octavo.kernel.errors import Forbidden, InvalidInput
 from octavo.kernel.scope import Scope
@@ -145,6 +145,8 @@ def test_a_refused_approval_fails_the_run_that_has_no_other_way(bench: Bench) ->
     assert done.error is not None
     assert done.error["code"] == "refused"
     assert done.error["detail"].startswith("sure: ")
+    again = retrying.retry_run(scope=bench.scope, run_id=run.id)
+    assert (again.workflow, again.version, again.retry_of) == ("ask", 1, run.id)
 
 
 def test_the_losers_of_a_join_are_cancelled_with_their_children(bench: Bench) -> None:
