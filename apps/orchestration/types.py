@@ -113,7 +113,6 @@ class RunView:
     id: UUID
     agent: str | None
     version: int | None
-    workflow: str | None
     tool: str
     status: RunStatus
     input: Any
@@ -135,6 +134,7 @@ class RunView:
     tags: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
     retry_of: UUID | None = None
+    workflow: str | None = None
 
     @property
     def subject(self) -> str:

@@ -28,7 +28,7 @@ edges: [{from: each, to: last}]
 
 def test_a_killed_workflow_goes_on_and_repeats_no_effect(bench: Bench, processes: Any) -> None:
     workflows.save_workflow(scope=bench.scope, name="many", source=GRAPH, create=True)
-    workers = [processes.worker(queues="runs", threads=2, **SETTINGS) for _ in range(2)]
+    workers = [processes.worker(queues="runs", threads=2, timeout=90, **SETTINGS) for _ in range(2)]
     run = workflow_runs.start_workflow(
         scope=bench.scope, workflow="many", input={"items": list(range(ITEMS))}
     )

@@ -149,7 +149,6 @@ def _ended_run(opened: OpenedCall, ended: Ended) -> RunView:
         id=run.id,
         agent=None,
         version=None,
-        workflow=None,
         tool=run.tool,
         status=ended.status,
         input=run.input,
