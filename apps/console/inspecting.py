@@ -110,7 +110,7 @@ def _title(event: EventView, anchor: str) -> str:
         case EventType.TIMER_STARTED:
             return "Wait"
         case EventType.CHILD_STARTED:
-            return f"Run of {data['agent']}"
+            return f"Run of {data.get('agent') or data['workflow']}"
         case _:
             return str(data["tool"])
 

@@ -34,6 +34,7 @@ GROUPS = (
     Group(
         name="Build",
         places=(
+            Place(name="Workflows", path="/workflows", key="w", layer="orchestration"),
             Place(name="Agents", path="/agents", key="e", layer="agents"),
             Place(name="Context", path="/context", key="c", layer="context"),
             Place(name="Tools", path="/tools", key="t", layer="tools"),

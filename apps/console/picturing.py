@@ -13,7 +13,7 @@ from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
 
 from apps.agents import selectors as agents
-from apps.console import presenting, timeline, web
+from apps.console import charting, presenting, timeline, web
 from apps.console.presenting import Ask
 from apps.governance import selectors as governance
 from apps.governance.types import Action, ApprovalStatus
@@ -74,6 +74,7 @@ def draw(scope: Scope, run_id: UUID, rights: Rights) -> Picture:
         "may_retry": run.agent is not None and run.status in retrying.UNSUCCESSFUL,
         "may_resume": run.status is RunStatus.QUARANTINED and run.parent is None,
         "is_paused": run.status is RunStatus.PAUSED,
+        "chart": _chart(scope, run),
         "is_cut": len(events) == MOST_EVENTS,
         "csrf_token": _TOKEN,
         **answer_of(scope, run, events),
@@ -123,6 +124,12 @@ def _children(scope: Scope, events: list[EventView]) -> list[presenting.RunLine]
         scope=scope, run_ids=[ids.decode(ids.Kind.RUN, run) for run in started]
     )
     return [presenting.run_line(run) for run in found]
+
+
+def _chart(scope: Scope, run: RunView) -> charting.Chart | None:
+    """The graph of a workflow's run, as far as it is."""
+    picture = runs.picture_run(scope=scope, run_id=run.id) if run.workflow else None
+    return charting.chart_of(picture) if picture else None
 
 
 def _limit(scope: Scope, run: RunView) -> Any:

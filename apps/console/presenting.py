@@ -46,6 +46,7 @@ class RunLine:
 
     public_id: str
     agent: str
+    is_workflow: bool
     version: int | None
     question: str
     status: str
@@ -77,7 +78,8 @@ def run_line(run: RunView) -> RunLine:
         status = _WAITS.get(run.waiting_on.kind, status)
     return RunLine(
         public_id=ids.encode(ids.Kind.RUN, run.id),
-        agent=run.agent or run.tool,
+        agent=run.subject,
+        is_workflow=run.workflow is not None,
         version=run.version,
         question=question_of(run.input),
         status=status,

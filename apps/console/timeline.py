@@ -146,9 +146,9 @@ def _root(run: RunView) -> Row:
     return Row(
         anchor="s1",
         step="",
-        kind=SpanKind.AGENT if run.agent else SpanKind.TOOL,
-        name=run.agent or run.tool,
-        note=f"v{run.version}" if run.agent else "one call",
+        kind=SpanKind.TOOL if run.tool else SpanKind.AGENT,
+        name=run.subject,
+        note="one call" if run.tool else f"v{run.version}",
         started_at=run.created_at,
         ended_at=run.finished_at,
         depth=0,
@@ -298,12 +298,13 @@ def _failed(event: EventView) -> Row:
 
 
 def _parked(event: EventView) -> Row:
-    """Another agent at work, or a wait for the clock."""
+    """Another agent or a workflow at work, or a wait for the clock."""
     if event.type is EventType.TIMER_STARTED:
         until = datetime.fromisoformat(str(event.data["until"]))
         row = _wait(event, "wait", f"until {until:%Y-%m-%d %H:%M} UTC")
         return replace(row, kind=SpanKind.TOOL)
-    row = _wait(event, str(event.data["agent"]), "at work")
+    name = event.data.get("agent") or event.data["workflow"]
+    row = _wait(event, str(name), "at work")
     return replace(row, kind=SpanKind.AGENT, is_wait=False)
 
 

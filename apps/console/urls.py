@@ -23,6 +23,7 @@ from apps.console.pages import (
     spaces,
     tools,
     triggers,
+    workflows,
 )
 
 app_name = "console"
@@ -60,6 +61,12 @@ urlpatterns = [
     path("new/agent", agents.create, name="new_agent"),
     path("agents/<str:name>", agents.show, name="agent"),
     path("agents/<str:name>/edit", agents.edit, name="edit_agent"),
+    path("workflows", workflows.index, name="workflows"),
+    path("new/workflow", workflows.create, name="new_workflow"),
+    path("check/workflow", workflows.check, name="check_workflow"),
+    path("workflows/<str:name>", workflows.show, name="workflow"),
+    path("workflows/<str:name>/edit", workflows.edit, name="edit_workflow"),
+    path("workflows/<str:name>/start", workflows.start, name="start_workflow"),
     path("context", spaces.index, name="spaces"),
     path("new/space", spaces.create, name="new_space"),
     path("context/<str:space>", spaces.show, name="space"),

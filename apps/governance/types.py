@@ -28,6 +28,7 @@ class Action(StrEnum):
     TRIGGER_MANAGE = "trigger.manage"
     APPROVAL_DECIDE = "approval.decide"
     AGENT_MANAGE = "agent.manage"
+    WORKFLOW_MANAGE = "workflow.manage"
     MODEL_MANAGE = "model.manage"
     TOOL_MANAGE = "tool.manage"
     SPACE_MANAGE = "space.manage"
@@ -42,6 +43,7 @@ class ResourceKind(StrEnum):
 
     PROJECT = "Project"
     AGENT = "Agent"
+    WORKFLOW = "Workflow"
     ROUTE = "Route"
     TOOL_SERVER = "ToolServer"
     TOOL = "Tool"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,8 @@ from apps.orchestration.records import Draft, Head, Letter, Record, RunFacts
 from apps.orchestration.sendings import Sendings
 from apps.orchestration.single_call import SingleCall
 from apps.orchestration.waits import Wait
+from apps.orchestration.workflows import catalog
+from apps.orchestration.workflows.interpreting import Interpreter
 from apps.tools.types import ProgressSink
 from octavo.kernel.scope import Principal, PrincipalKind, Scope
 
@@ -55,6 +57,7 @@ class Activation:
     sendings: Sendings
     on_progress: ProgressSink | None = None
     decided: Decision | None = None
+    let_go: set[str] = field(default_factory=set)
 
     @property
     def program(self) -> Program:
@@ -121,6 +124,8 @@ def begin(run: RunFacts, head: Head, lease: Lease) -> Activation:
 
 def program_of(run: RunFacts) -> Program:
     """The program of a run that has done nothing yet."""
+    if run.workflow_version_id is not None:
+        return Interpreter(catalog.get_definition(version_id=run.workflow_version_id), run.input)
     if run.agent_version_id is None:
         return SingleCall(run.tool, run.input)
     return agent_program(run, agents.get_definition(version_id=run.agent_version_id))
@@ -140,7 +145,8 @@ def contents_of(run: RunFacts, records: list[Record]) -> Mapping[str, Any]:
 
 
 def scope_of(run: RunFacts) -> Scope:
-    """A run acts as its agent, and a tool call as whoever makes it, within the scopes of their key.
+    """A run acts as its agent; a workflow's run and a tool call as whoever starts them, within the
+    scopes of their key.
 
     What it uses counts for the key that started it.
     """

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from apps.orchestration.models import Firing, Run, Timer, Trigger
+from apps.orchestration.models import Firing, Run, Timer, Trigger, Workflow, WorkflowVersion
 from octavo.kernel.staff import ReadOnlyTable
 
 
@@ -28,3 +28,14 @@ class TriggerTable(ReadOnlyTable[Trigger]):
 class FiringTable(ReadOnlyTable[Firing]):
     list_display = ("at", "trigger", "due_at", "outcome", "reason", "run_id")
     list_filter = ("outcome",)
+
+
+@admin.register(Workflow)
+class WorkflowTable(ReadOnlyTable[Workflow]):
+    list_display = ("name", "head", "created_at")
+    search_fields = ("name",)
+
+
+@admin.register(WorkflowVersion)
+class WorkflowVersionTable(ReadOnlyTable[WorkflowVersion]):
+    list_display = ("workflow", "number", "saved_by", "created_at")

@@ -1,5 +1,5 @@
 """Orchestration subscribes to what wakes a run, tells agents which version a run has, and offers
-the tools that make a run wait.
+the tools that make a run wait, workflows among them.
 """
 
 from django.apps import AppConfig
@@ -10,9 +10,12 @@ class OrchestrationConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.agents.services import grants
+        from apps.governance.services import decisions
+        from apps.governance.types import ResourceKind
         from apps.observability import metrics
         from apps.orchestration import builtin_tools, health, selectors
-        from apps.tools.services.builtins import register_builtin
+        from apps.orchestration.workflows import catalog
+        from apps.tools.services.builtins import register_builtin, register_source
         from octavo.kernel import events, jobs
 
         for tool in builtin_tools.TOOLS:
@@ -21,6 +24,8 @@ class OrchestrationConfig(AppConfig):
         events.keep("context.entry_written")
         events.keep("orchestration.run_finished")
         grants.register_pins(selectors.find_pinned_version, routes=selectors.find_pinned_route)
+        register_source(prefix=catalog.PREFIX, source=catalog.list_tools)
+        decisions.register_lister(kind=ResourceKind.WORKFLOW, lister=catalog.list_resources)
         metrics.register_gauge(
             name="runs_ready",
             description="Runs that no worker has taken yet.",

@@ -1,13 +1,37 @@
-"""Tools that make a run wait: for a person's words, for a signal, or for a while."""
+"""Tools that make a run wait: for a person's words or approval, for a signal, or for a while."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from apps.orchestration.fold import AWAIT_SIGNAL
-from apps.tools.types import BuiltinTool, Effect, Risk, Trust, Waits
+from apps.tools.types import BuiltinTool, Effect, Risk, ToolContext, ToolResult, Trust, Waits
 
 _LONGEST_WAIT = timedelta(days=30)
 
+
+def _approved(_: ToolContext, __: Mapping[str, Any]) -> ToolResult:
+    """Reached only once a person has approved the call: the policies ask for that every time."""
+    return ToolResult(text="Approved.", structured={"approved": True}, trust=Trust.TRUSTED)
+
+
 TOOLS = (
+    BuiltinTool(
+        name="ask_approval",
+        description=(
+            "Ask a person to approve what comes next, and wait for it. A refusal is an error."
+        ),
+        input_schema={
+            "type": "object",
+            "properties": {"message": {"type": "string", "minLength": 1, "maxLength": 4000}},
+            "required": ["message"],
+            "additionalProperties": False,
+        },
+        risk=Risk.READ,
+        egress=False,
+        effect=Effect.PURE,
+        handler=_approved,
+    ),
     BuiltinTool(
         name="ask_person",
         description=(

@@ -84,6 +84,11 @@ def cancel_children(run_id: UUID) -> int:
     return len(live)
 
 
+def cancel_child(run_id: UUID) -> None:
+    """Ask one child to end whose result nobody needs any more."""
+    inbox.deliver(run_id, kind="cancel", body={}, dedupe_key="cancel")
+
+
 def cancel_orphans(*, limit: int = 200) -> int:
     """The same for ended parents whose job was lost; how many children there were."""
     orphans = sql.run(statements.ORPHANS, limit=limit)

@@ -258,8 +258,9 @@ def timer_started(step: str, *, until: datetime) -> Draft:
     return Draft(type=EventType.TIMER_STARTED, step=step, data={"until": until})
 
 
-def child_started(step: str, *, run: str, agent: str) -> Draft:
-    return Draft(type=EventType.CHILD_STARTED, step=step, data={"run": run, "agent": agent})
+def child_started(step: str, *, run: str, **runs: str) -> Draft:
+    """`runs` is `agent` or `workflow`, with its name."""
+    return Draft(type=EventType.CHILD_STARTED, step=step, data={"run": run, **runs})
 
 
 def child_finished(step: str, ended: Mapping[str, Any], *, read_mail: int) -> Draft:

@@ -170,6 +170,7 @@ def _of_names(wanted: RunFilter) -> list[tuple[str, Any]]:
     session = wanted.session or None
     return [
         ("agent_name = %s", wanted.agent or None),
+        ("workflow_name = %s", wanted.workflow or None),
         ("tool = %s", wanted.tool or None),
         ("tags @> %s::text[]", list(wanted.tags) or None),
         ("error_code = %s", wanted.error or None),

@@ -62,6 +62,11 @@ class Folded:
         return self.steps.get(step, Progress())
 
 
+def is_result(record: Record) -> bool:
+    """Whether a program takes it in."""
+    return record.type in STEP_RESULTS or record.type is EventType.MODEL_FAILED
+
+
 def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
     """Take one event in; `data` is its data with the blobs filled in."""
     if record.type in STEP_RESULTS:

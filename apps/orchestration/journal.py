@@ -58,6 +58,7 @@ _OF_HEAD = ("fence", "next_seq", "mail_seq", "cancel_requested", "now")
 _CLAIMED = (
     *("id", "organisation_id", "team_id", "project_id"),
     *("agent_id", "agent_name", "agent_version_id", "tool"),
+    *("workflow_name", "workflow_version_id"),
     *("started_by", "starter_id", "starter_kind", "key_id", "key_scopes", "is_autonomous"),
     *("strategy", "input", "fence", "root_id", "parent_id", "parent_key", "depth"),
     *("forked_from", "given_route", "is_dry_run"),

@@ -1,4 +1,4 @@
-"""The journal's tables, and those of what starts runs.
+"""The journal's tables, those of what starts runs, and the workflows that runs are pinned to.
 
 Rows of the journal are written by `journal`, `inbox` and `recovery` alone, never by ORM: `run` is
 the only one that moves, everything else is appended.
@@ -23,7 +23,8 @@ _ENDED = models.Q(finished_at__isnull=False)
 
 
 class Run(models.Model):
-    """One durable run, of an agent or of one tool call (`tool`, whose principal is the starter).
+    """One durable run, of an agent, of a workflow or of one tool call (`tool`). The principal of
+    the latter two is the starter.
 
     `fence` grows with every claim; only its holder may append.
 
@@ -60,6 +61,15 @@ class Run(models.Model):
         related_name="+",
     )
     version = models.PositiveIntegerField(null=True)
+    workflow_id = models.UUIDField(null=True)
+    workflow_name = models.TextField(default="", db_default="")
+    workflow_version = models.ForeignKey(
+        "orchestration.WorkflowVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
+    )
     tool = models.TextField(default="", db_default="")
     strategy = models.TextField()
     root_id = models.UUIDField()
@@ -124,12 +134,19 @@ class Run(models.Model):
                 condition=models.Q(status__in=STATUSES), name="run_status_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(agent_id__isnull=False) | ~models.Q(tool=""),
-                name="run_of_agent_or_tool",
+                condition=models.Q(agent_id__isnull=False)
+                | models.Q(workflow_id__isnull=False)
+                | ~models.Q(tool=""),
+                name="run_of_agent_workflow_or_tool",
             ),
         ]
         indexes = [
             models.Index(fields=["project_id", "-id"], name="run_newest"),
+            models.Index(
+                fields=["workflow_id", "-id"],
+                name="run_of_workflow",
+                condition=models.Q(workflow_id__isnull=False),
+            ),
             models.Index(fields=["id"], name="run_ready", condition=models.Q(status="ready")),
             models.Index(fields=["id"], name="run_live", condition=models.Q(status="running")),
             models.Index(fields=["id"], name="run_waiting", condition=models.Q(status="waiting")),
@@ -442,4 +459,42 @@ class Firing(models.Model):
             models.Index(
                 fields=["id"], name="trigger_firing_queued", condition=models.Q(outcome="queued")
             ),
+        ]
+
+
+class Workflow(models.Model):
+    """A name in a project; `head` is the number of its newest version."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    organisation_id = models.UUIDField()
+    team_id = models.UUIDField()
+    project_id = models.UUIDField()
+    name = models.TextField()
+    head = models.PositiveIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "workflow"
+        constraints = [
+            models.UniqueConstraint(fields=["project_id", "name"], name="workflow_name_once")
+        ]
+
+
+class WorkflowVersion(models.Model):
+    """One definition, as it was saved and by whom; `source` is its YAML, with its comments, where
+    it was saved as text. Append-only: runs are pinned to it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    definition = models.JSONField()
+    source = models.TextField(db_default="")
+    saved_by = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "workflow_version"
+        constraints = [
+            models.UniqueConstraint(fields=["workflow", "number"], name="workflow_version_once")
         ]

@@ -22,9 +22,9 @@ class Fenced(Exception):
 class RunFacts:
     """What of a run never changes while it lives. `key_id` is the API key that started it.
 
-    Either an agent's, pinned to a version, or one call of `tool` in the name of `starter`.
-    `given_route` replaces that of its definition; a dry run's tools are answered from the journal
-    of `forked_from`.
+    An agent's, pinned to a version; or, in the name of `starter`, a workflow's, pinned to a version
+    too, or one call of `tool`. `given_route` replaces that of its definition; a dry run's tools are
+    answered from the journal of `forked_from`.
     """
 
     id: UUID
@@ -34,6 +34,8 @@ class RunFacts:
     agent_id: UUID | None = None
     agent_name: str = ""
     agent_version_id: UUID | None = None
+    workflow_name: str = ""
+    workflow_version_id: UUID | None = None
     tool: str = ""
     starter: Principal | None = None
     key_id: UUID | None

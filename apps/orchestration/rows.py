@@ -28,6 +28,7 @@ def run_view(row: Run) -> RunView:
         id=row.id,
         agent=row.agent_name or None,
         version=row.version,
+        workflow=row.workflow_name or None,
         tool=row.tool,
         status=_status(row),
         input=row.input,

@@ -24,7 +24,8 @@ from apps.orchestration import (
     reasons,
     tracing,
 )
-from apps.orchestration.models import BulkJob, ConcurrencyLimit, Firing, Run, Trigger
+from apps.orchestration.fold import is_result
+from apps.orchestration.models import FINAL, BulkJob, ConcurrencyLimit, Firing, Run, Trigger
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, run_view
 from apps.orchestration.trigger_rows import firing_view, trigger_view, trigger_views
@@ -44,7 +45,15 @@ from apps.orchestration.types import (
     RunView,
     TriggerKind,
     TriggerView,
+    WorkflowPicture,
 )
+from apps.orchestration.workflows import catalog
+from apps.orchestration.workflows.catalog import get_workflow as get_workflow
+from apps.orchestration.workflows.catalog import list_workflow_versions as list_workflow_versions
+from apps.orchestration.workflows.catalog import list_workflows as list_workflows
+from apps.orchestration.workflows.catalog import picture_workflow as picture_workflow
+from apps.orchestration.workflows.interpreting import Interpreter
+from apps.orchestration.workflows.picturing import picture
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
@@ -270,6 +279,23 @@ def list_reasons(*, scope: Scope, run_id: UUID) -> list[Explained]:
     row = _readable(scope, run_id)
     events = _views(row, journal.read_events(row.id))
     return reasons.explain(run_view(row), events, governance.list_decisions(run_id=row.id))
+
+
+def picture_run(*, scope: Scope, run_id: UUID) -> WorkflowPicture | None:
+    """How far each node of a workflow's run is; None for a run of anything else."""
+    run = _readable(scope, run_id)
+    if run.workflow_version_id is None:
+        return None
+    definition = catalog.get_definition(version_id=run.workflow_version_id)
+    program = Interpreter(definition, run.input)
+    records = [record for record in journal.read_events(run.id) if is_result(record)]
+    names = {name for r in records for name in drafts.blob_names(r.type, r.data)}
+    contents = journal.read_blobs(run.organisation_id, sorted(names))
+    for record in records:
+        program.apply(record, drafts.fill(record.type, record.data, contents))
+    if run.status in FINAL:
+        program.close()
+    return picture(definition.graph, program.tally)
 
 
 @lru_cache(maxsize=4096)

@@ -43,6 +43,24 @@ VALUES (
 RETURNING deadline_at
 """
 
+# A workflow acts for whoever started it, so its run holds the starter's scopes too.
+INSERT_WORKFLOW_RUN = """
+INSERT INTO run (
+  id, organisation_id, team_id, project_id, workflow_id, workflow_name, workflow_version_id,
+  version, strategy, root_id, parent_id, parent_key, depth, status, next_seq, deadline_at, input,
+  started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, session, metadata,
+  traceparent, retry_of, tags, priority, rank)
+VALUES (
+  %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(workflow_id)s, %(workflow_name)s,
+  %(workflow_version_id)s, %(version)s, 'workflow', %(root_id)s, %(parent_id)s, %(parent_key)s,
+  %(depth)s, 'ready', 2,
+  now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
+  %(starter_kind)s, %(key_id)s, %(key_scopes)s::jsonb, %(is_autonomous)s, %(session)s,
+  %(metadata)s::jsonb, %(traceparent)s, %(retry_of)s, %(tags)s::text[], %(priority)s::smallint,
+  now() - %(priority)s::smallint * interval '10 minutes')
+RETURNING deadline_at
+"""
+
 # A tool call begins in the hands of the process that was asked for it: claimed, and journaled.
 INSERT_CALL = """
 WITH run AS (
@@ -163,8 +181,9 @@ WHERE id = %(id)s AND (
   cancel_requested OR agent_name = '' OR NOT EXISTS (
     SELECT FROM concurrency_limit AS bound WHERE {limits} AND {full}))
 RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
-  started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, strategy, input, fence,
-  root_id, parent_id, parent_key, depth, forked_from, given_route, is_dry_run, next_seq, read_seq,
+  workflow_name, workflow_version_id, started_by, starter_id, starter_kind, key_id, key_scopes,
+  is_autonomous, strategy, input, fence, root_id, parent_id, parent_key, depth, forked_from,
+  given_route, is_dry_run, next_seq, read_seq,
   mail_seq, cancel_requested, deadline_at, now()
 """
 

@@ -58,7 +58,7 @@ def _root(run: RunView) -> Span:
         trace_id=run.trace_id,
         span_id=span_id(run.id, "", 1),
         parent_id=None,
-        name=f"call_tool {run.tool}" if run.tool else f"invoke_agent {run.agent}",
+        name=f"{_operation(run)} {run.subject}",
         kind=SpanKind.TOOL if run.tool else SpanKind.AGENT,
         status=status,
         started_at=run.created_at,
@@ -73,9 +73,17 @@ def _root(run: RunView) -> Span:
     )
 
 
+def _operation(run: RunView) -> str:
+    if run.tool:
+        return "call_tool"
+    return "invoke_workflow" if run.workflow else "invoke_agent"
+
+
 def _subject(run: RunView) -> Mapping[str, Any]:
     if run.tool:
         return {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": run.tool}
+    if run.workflow:
+        return {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": run.workflow}
     return {
         "gen_ai.operation.name": "invoke_agent",
         "gen_ai.agent.name": run.agent,

@@ -38,9 +38,9 @@ class EventType(StrEnum):
 
     `EventView.data` by type (keys that may be missing are marked `?`):
 
-    - run_started: agent, version, strategy, input; tool of a run that is one tool call;
-      triggered_by? {trigger, firing}, tainted? (the input came from outside); of a fork
-      forked_from {run, step}, edited [steps], route?, dry_run?; external?
+    - run_started: agent, version, strategy, input; workflow of a workflow's run, tool of a run that
+      is one tool call; triggered_by? {trigger, firing}, tainted? (the input came from outside); of
+      a fork forked_from {run, step}, edited [steps], route?, dry_run?; external?
     - context_retrieved: query, quote (bool), spaces, as_of?,
       sources [{text, score, citation, trust}],
       memory? [{space, name, about, text, revision, trust}]
@@ -57,7 +57,7 @@ class EventType(StrEnum):
     - effect_unknown: tool, idempotency_key; effect_resolved: outcome, by
     - input_requested: question, choices?; input_received: content, by; timer_started: until
     - signal_received: name, payload, by
-    - child_started: run, agent; child_finished: run, status, output, error, tainted
+    - child_started: run, agent or workflow; child_finished: run, status, output, error, tainted
     - run_paused, run_resumed: by; note: text (what a loop outside wants to be known)
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
     """
@@ -132,9 +132,10 @@ class Edit:
 class RunView:
     """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`.
 
-    `given_route` is "" where it is the definition's. `is_external`: a loop outside reports the run.
-    `agent` and `version` are None for a run that is one call of `tool`, which else is "".
-    `triggered_by` is the public id of the schedule, hook or trigger that started it, else "".
+    Of `agent`, `workflow` and `tool` one names what runs, the others are None, None and "".
+    `version` is that of the agent or workflow; `given_route` is "" where it is the definition's.
+    `is_external`: a loop outside reports the run. `triggered_by` is the public id of the schedule,
+    hook or trigger that started it, else "".
     """
 
     id: UUID
@@ -167,6 +168,12 @@ class RunView:
     is_dry_run: bool = False
     is_external: bool = False
     cancel_requested: bool = False
+    workflow: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The name of what runs."""
+        return self.agent or self.workflow or self.tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +188,7 @@ class RunFilter:
 
     status: RunStatus | None = None
     agent: str = ""
+    workflow: str = ""
     tool: str = ""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -307,6 +315,67 @@ class RunsHealth:
     outbox: int
     outbox_oldest_seconds: float
     workers: tuple[WorkerView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowProblem:
+    """What is wrong with a definition, and exactly where. `line` and `column` count from 1; both
+    are 0 where the definition was not given as text.
+    """
+
+    path: str
+    detail: str
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowView:
+    """A workflow at one version. `source` is its definition as text, for people to read and change;
+    `description` is its own first words.
+    """
+
+    id: UUID
+    name: str
+    version: int
+    description: str
+    definition: Mapping[str, Any]
+    source: str
+    saved_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowNode:
+    """A node as it is drawn. `body` holds the nodes and edges of a map's or a loop's body; `counts`
+    says of a run how many times it came to each status, `status` which of them matters most.
+    """
+
+    id: str
+    kind: str
+    title: str
+    status: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    body: "WorkflowPicture | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowEdge:
+    """`label` is its condition, `error`, or ""."""
+
+    source: str
+    target: str
+    label: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowPicture:
+    """What is drawn of a graph; `levels` are ids so that every edge leads to a later level."""
+
+    nodes: tuple[WorkflowNode, ...]
+    edges: tuple[WorkflowEdge, ...]
+    levels: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,14 @@ from apps.inference.services import discovery
 from apps.model_registry import services as models
 from apps.model_registry.types import ModelKind, Price, ProviderKind, Tier
 from apps.orchestration import selectors as orchestration
-from apps.orchestration.services import hooks, reacting, scheduling, starting
+from apps.orchestration.services import (
+    hooks,
+    reacting,
+    scheduling,
+    starting,
+    workflow_runs,
+    workflows,
+)
 from apps.orchestration.types import EventSettings, RunStatus, TriggerEvent
 from apps.tools.services import servers
 from apps.tools.types import ServerSpec, Transport
@@ -52,6 +59,31 @@ REFUND = {
     "answer": "Order A-1042 arrived damaged, so I paid back $480.00 as the refund rules say.",
     "delay": 0.4,
 }
+
+BRIEFING = """\
+description: Look up every topic, and publish what was found once a person agrees.
+nodes:
+  - id: each
+    kind: map
+    over: input.topics
+    concurrency: 2
+    body:
+      nodes:
+        - {id: find, kind: agent, agent: guide, input: "{{ item }}"}
+        - {id: risk, kind: tool, tool: risk_score, arguments: {customer: "{{ item }}"}}
+      edges: [{from: find, to: risk}]
+  - {id: orders, kind: tool, tool: orders_lookup, arguments: {order: A-1042}}
+  - {id: late, kind: tool, tool: risk_score, arguments: {customer: nobody}}
+  - {id: enough, kind: branch}
+  - {id: sure, kind: approval, message: "Publish {{ size(nodes.each.data) }} answers?"}
+  - {id: more, kind: model, prompt: "What is missing?"}
+edges:
+  - {from: each, to: enough}
+  - {from: orders, to: enough}
+  - {from: orders, to: late, on: error}
+  - {from: enough, to: sure, when: size(nodes.each.data) > 2}
+  - {from: enough, to: more, otherwise: true}
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +196,16 @@ def _seed(scope: Scope) -> None:
 def start_refund(scope: Scope) -> str:
     """A run that waits for approval of a refund; its public id."""
     run = starting.start_run(scope=scope, agent="refund-agent", input=COMPLAINT)
+    eventually(lambda: is_asked(scope, run.id), within=60, what="no approval was asked for")
+    return ids.encode(ids.Kind.RUN, run.id)
+
+
+def start_briefing(scope: Scope) -> str:
+    """A run of the workflow `briefing` that waits for approval; its public id."""
+    for text in (BRIEFING, BRIEFING.replace("concurrency: 2", "concurrency: 4")):
+        workflows.save_workflow(scope=scope, name="briefing", source=text, create=text == BRIEFING)
+    topics = ["backups", "approvals", "budgets"]
+    run = workflow_runs.start_workflow(scope=scope, workflow="briefing", input={"topics": topics})
     eventually(lambda: is_asked(scope, run.id), within=60, what="no approval was asked for")
     return ids.encode(ids.Kind.RUN, run.id)
 

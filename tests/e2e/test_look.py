@@ -11,7 +11,7 @@ from tests.e2e.looking import find_faults, looking
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
-def _pages(refund: str, answer: str, schedule: str) -> dict[str, str]:
+def _pages(refund: str, answer: str, schedule: str, briefing: str) -> dict[str, str]:
     return {
         "home": "/",
         "runs": "/runs",
@@ -20,6 +20,7 @@ def _pages(refund: str, answer: str, schedule: str) -> dict[str, str]:
         "run_answer": f"/runs/{answer}",
         "fork": f"/runs/{refund}/fork?step=tools.1.0",
         "compare": f"/runs/compare?a={refund}&b={answer}",
+        "run_workflow": f"/runs/{briefing}",
         "ask": "/ask",
         "triggers": "/triggers",
         "trigger": f"/triggers/{schedule}",
@@ -28,6 +29,10 @@ def _pages(refund: str, answer: str, schedule: str) -> dict[str, str]:
         "agent": "/agents/refund-agent",
         "agent_diff": "/agents/refund-agent?compare=1",
         "agent_form": "/agents/refund-agent/edit",
+        "workflows": "/workflows",
+        "workflow": "/workflows/briefing",
+        "workflow_diff": "/workflows/briefing?compare=1",
+        "workflow_form": "/workflows/briefing/edit",
         "spaces": "/context",
         "space": "/context/handbook",
         "search": "/context/handbook?q=backup",
@@ -49,6 +54,7 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
     question = "How do I add my own files to a space?"
     answer = acts.aside(lambda: acts.ask_guide(stage.scope, question))
     schedule = acts.aside(lambda: acts.make_triggers(stage.scope))
+    briefing = acts.aside(lambda: acts.start_briefing(stage.scope))
     OUT.mkdir(parents=True, exist_ok=True)
     with looking(browser, theme="light", size="wide") as page:
         page.goto(stage.url + stage.login_path())
@@ -60,7 +66,7 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
         for size in ("wide", "narrow"):
             with looking(browser, theme=theme, size=size, state=state) as page:
                 page.goto(stage.url)  # the fonts are at hand from here on
-                for name, path in _pages(refund, answer, schedule).items():
+                for name, path in _pages(refund, answer, schedule, briefing).items():
                     faults += _look(page, stage.url + path, f"{name}_{theme}_{size}")
     assert faults == [], "\n".join(faults)
     if request.config.getoption("--update-pictures", default=False):

@@ -14,6 +14,11 @@ from apps.tools.selectors import is_granted
 from octavo.kernel.scope import Scope
 
 EMBEDDING_ROUTE = "embedding"
+_PREFIXES = {
+    ResourceKind.TOOL: "",
+    ResourceKind.AGENT: "agent__",
+    ResourceKind.WORKFLOW: "workflow__",
+}
 PinLookup = Callable[[UUID], UUID | None]
 
 RouteLookup = Callable[[UUID], str]
@@ -38,8 +43,8 @@ def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mappin
         return _space_facts(definition, action, resource.name)
     if resource.kind is ResourceKind.ROUTE:
         return {"granted": resource.name in (*routes_of(definition), _given_route(scope))}
-    if resource.kind in {ResourceKind.TOOL, ResourceKind.AGENT}:
-        name = resource.name if resource.kind is ResourceKind.TOOL else f"agent__{resource.name}"
+    if resource.kind in _PREFIXES:
+        name = f"{_PREFIXES[resource.kind]}{resource.name}"
         return {"granted": is_granted(name, loop.granted_tools(definition))}
     return {"granted": False}
 

@@ -62,7 +62,7 @@ def _of_text(run: RunView, text: str, citations: Any) -> t.CallToolResult:
 
 
 def _state(run: RunView, approval: Approval | None) -> str:
-    what = f"The call of {run.tool}" if run.tool else f"Agent {run.agent!r}"
+    what = f"The call of {run.tool}" if run.tool else f"The run of {run.subject!r}"
     if approval is not None:
         return (
             f"{what} waits for an approval, {ids.encode(ids.Kind.APPROVAL, approval.id)}: the rule "

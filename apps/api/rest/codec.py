@@ -58,10 +58,11 @@ class JSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        return load_object(_read(stream))
+        return load_object(read_body(stream))
 
 
-def _read(stream: IO[bytes]) -> bytes:
+def read_body(stream: IO[bytes]) -> bytes:
+    """Raises `TooLarge`."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     body = stream.read(limit + 1)
     if len(body) > limit:

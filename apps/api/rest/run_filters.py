@@ -21,6 +21,7 @@ class RunFilterSerializer(StrictSerializer):
 
     status = serializers.ChoiceField([str(status) for status in RunStatus], required=False)
     agent = serializers.CharField(max_length=200, required=False)
+    workflow = serializers.CharField(max_length=200, required=False)
     tool = serializers.CharField(max_length=200, required=False)
     tag = serializers.CharField(
         max_length=500, required=False, help_text="A tag, or several with commas: all are there."
@@ -88,6 +89,7 @@ def filter_of(checked: Mapping[str, Any]) -> RunFilter:
     return RunFilter(
         status=RunStatus(status) if status else None,
         agent=checked.get("agent", ""),
+        workflow=checked.get("workflow", ""),
         tool=checked.get("tool", ""),
         tags=tuple(tag for tag in tags if tag),
         metadata={key: _text(value) for key, value in checked.get("metadata", {}).items()},

@@ -23,7 +23,7 @@ from apps.api.rest.paging import page
 from apps.api.rest.run_filters import METADATA_PARAMETER, RunsQuery, filter_of, query_of
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
-from apps.orchestration.services import outside, starting
+from apps.orchestration.services import outside, starting, workflow_runs
 from apps.orchestration.types import EventType, EventView, ForkPoint, Priority, RunStatus, RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import InvalidInput
@@ -35,7 +35,10 @@ _STATUSES = [str(status) for status in RunStatus]
 
 
 class RunBody(StrictSerializer):
-    agent = serializers.CharField(max_length=200)
+    agent = serializers.CharField(max_length=200, required=False)
+    workflow = serializers.CharField(
+        max_length=200, required=False, help_text="Either this or `agent`."
+    )
     input = AnyField(help_text="The question or task: a string, or an object.")
     version = serializers.IntegerField(
         min_value=1, max_value=2**31 - 1, allow_null=True, default=None
@@ -63,6 +66,13 @@ class RunBody(StrictSerializer):
     external = serializers.BooleanField(
         default=False, help_text="The loop is yours: no worker takes the run, you report its steps."
     )
+
+    def validate(self, body: dict[str, Any]) -> dict[str, Any]:
+        if ("agent" in body) == ("workflow" in body):
+            raise serializers.ValidationError(
+                {"agent": ["Name either an agent or a workflow, and not both."]}
+            )
+        return body
 
     def validate_input(self, value: Any) -> Any:
         if not isinstance(value, str | dict):
@@ -95,6 +105,7 @@ class RunSerializer(serializers.Serializer[RunView]):
 
     id = IdField(Kind.RUN)
     agent = serializers.CharField(allow_null=True)
+    workflow = serializers.CharField(allow_null=True)
     version = serializers.IntegerField(allow_null=True)
     tool = serializers.CharField(
         allow_blank=True, help_text="The tool, for a run that is one tool call; else empty."
@@ -193,18 +204,17 @@ class RunsView(ResourceView):
         body = self.checked(RunBody)
         if body["external"]:
             return self._open(request, body)
-        run = starting.start_run(
-            scope=self.scope,
-            agent=body["agent"],
-            input=body["input"],
-            version=body["version"],
-            budget_usd=body["budget_usd"],
-            session=body["session"],
-            metadata=body["metadata"],
-            traceparent=traceparent_of(request),
-            tags=body["tags"],
-            priority=Priority(body["priority"]),
-        )
+        names = ("input", "version", "budget_usd", "session", "metadata", "tags")
+        given = {name: body[name] for name in names}
+        given |= {
+            "scope": self.scope,
+            "traceparent": traceparent_of(request),
+            "priority": Priority(body["priority"]),
+        }
+        if "workflow" in body:
+            run = workflow_runs.start_workflow(workflow=body["workflow"], **given)
+        else:
+            run = starting.start_run(agent=body["agent"], **given)
         return self.shaped(RunSerializer, run, status=201)
 
     def _open(self, request: Request, body: dict[str, Any]) -> Response:

@@ -41,6 +41,8 @@ _NAMED = frozenset({"404"})
 class ProblemErrorSerializer(serializers.Serializer[Any]):
     path = serializers.CharField(help_text="JSON pointer into the request body.")
     detail = serializers.CharField()
+    line = serializers.IntegerField(required=False, help_text="In a definition sent as text.")
+    column = serializers.IntegerField(required=False, help_text="In a definition sent as text.")
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

@@ -35,6 +35,7 @@ from apps.api.rest import (
     traces,
     usage,
     versions,
+    workflows,
 )
 
 
@@ -49,6 +50,10 @@ urlpatterns = [
     path("agents", agents.AgentsView.as_view()),
     path("agents/<str:name>", agents.AgentDetailView.as_view()),
     path("agents/<str:name>/versions", agents.AgentVersionsView.as_view()),
+    path("workflows", workflows.WorkflowsView.as_view()),
+    path("workflows/validate", workflows.WorkflowValidationView.as_view()),
+    path("workflows/<str:name>", workflows.WorkflowDetailView.as_view()),
+    path("workflows/<str:name>/versions", workflows.WorkflowVersionsView.as_view()),
     path("runs", runs.RunsView.as_view()),
     path("runs/bulk", run_bulk.RunsBulkView.as_view()),
     path("runs/bulk/<str:job_id>", run_bulk.RunsBulkDetailView.as_view()),

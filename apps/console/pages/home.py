@@ -71,9 +71,7 @@ def find(request: HttpRequest, scope: Scope) -> HttpResponse:
     ][:_FOUND]
     try:
         run = runs.get_run(scope=scope, run_id=ids.decode(ids.Kind.RUN, words))
-        found.append(
-            {"name": words, "href": f"/runs/{words}", "kind": f"run of {run.agent or run.tool}"}
-        )
+        found.append({"name": words, "href": f"/runs/{words}", "kind": f"run of {run.subject}"})
     except NotFound:
         found += [
             {

@@ -190,7 +190,7 @@ def get_call(*, scope: Scope, run_id: UUID) -> ToolCallView:
     run, events = get_run_with_events(scope=scope, run_id=run_id)
     if not run.tool:
         name = ids.encode(ids.Kind.RUN, run_id)
-        raise NotFound(f"{name} is a run of agent {run.agent!r}, not a tool call.")
+        raise NotFound(f"{name} is a run of {run.subject!r}, not a tool call.")
     answered = next((e for e in events if e.type is EventType.TOOL_ANSWERED), None)
     outcome, policies = _judged(events)
     return ToolCallView(

@@ -5,7 +5,7 @@ Whatever happens to this process, the journal and the lease are enough for the n
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from copy import copy
 from datetime import timedelta
@@ -137,6 +137,7 @@ def _begin(activation: Activation) -> list[Wait] | None:
     decided = activation.program.decide()
     if isinstance(decided, Finish | Fail):
         _end(activation, decided)
+    _let_go(activation, decided)
     waits: list[Wait] = []
     for task in decided:
         if task.step in activation.sendings:
@@ -151,6 +152,16 @@ def _begin(activation: Activation) -> list[Wait] | None:
         else:
             waits.append(begun)
     return waits
+
+
+def _let_go(activation: Activation, tasks: Sequence[Task]) -> None:
+    """A child whose step the program names no more is asked to end."""
+    named = {task.step for task in tasks}
+    for step, progress in activation.state.steps.items():
+        is_needed = step in named or progress.ended is not None or step in activation.let_go
+        if progress.child is not None and not is_needed:
+            children.cancel_child(ids.decode(ids.Kind.RUN, progress.child))
+            activation.let_go.add(step)
 
 
 def _until_next_attempt(activation: Activation, step: str) -> Wait | None:

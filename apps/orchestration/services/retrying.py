@@ -1,5 +1,6 @@
 """Doing an ended run again: as a new run that names it, or on from where it was set aside."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -7,7 +8,7 @@ from django.db import transaction
 from apps.orchestration import children, journal, statements
 from apps.orchestration.models import Run
 from apps.orchestration.selectors import get_run
-from apps.orchestration.services import control, starting
+from apps.orchestration.services import control, starting, workflow_runs
 from apps.orchestration.types import RunStatus, RunView
 from octavo.kernel import audit, ids, jobs, sql
 from octavo.kernel.errors import Conflict, Forbidden
@@ -17,8 +18,8 @@ UNSUCCESSFUL = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.QUARA
 
 
 def retry_run(*, scope: Scope, run_id: UUID) -> RunView:
-    """A new run of the same agent version with the same input, session, metadata, tags and
-    priority; its `retry_of` names this one.
+    """A new run of the same version of the agent or workflow, with the same input, session,
+    metadata, tags and priority; its `retry_of` names this one.
 
     Raises `Conflict` for a run that lives or has succeeded, and for the call of a single tool.
     """
@@ -30,19 +31,21 @@ def retry_run(*, scope: Scope, run_id: UUID) -> RunView:
             "To do the same again, start a new run.",
             head=run.status.value,
         )
+    again: dict[str, Any] = {
+        "scope": scope,
+        "input": run.input,
+        "version": run.version,
+        "session": run.session,
+        "metadata": run.metadata,
+        "tags": run.tags,
+        "priority": run.priority,
+        "retry_of": run.id,
+    }
+    if run.workflow is not None:
+        return workflow_runs.start_workflow(workflow=run.workflow, **again)
     if run.agent is None:
         raise Conflict(f"{name} is one call of {run.tool}: call the tool again.", head=run.tool)
-    return starting.start_run(
-        scope=scope,
-        agent=run.agent,
-        input=run.input,
-        version=run.version,
-        session=run.session,
-        metadata=run.metadata,
-        tags=run.tags,
-        priority=run.priority,
-        retry_of=run.id,
-    )
+    return starting.start_run(agent=run.agent, **again)
 
 
 def resume_quarantined(*, scope: Scope, run_id: UUID) -> RunView:

@@ -235,7 +235,7 @@ def write_run(
     if is_queued:
         jobs.enqueue("orchestration.advance", run_id=str(run_id))
     if budget_usd is not None:
-        _limit(scope, run_id, budget_usd)
+        limit_run(scope, run_id, budget_usd)
     audit.record(
         scope=scope,
         action=Action.RUN_START,
@@ -252,7 +252,7 @@ def _of_cause(cause: Cause | None) -> dict[str, Any]:
     return {**named, "tainted": True} if cause.tainted else named
 
 
-def _limit(scope: Scope, run_id: UUID, budget_usd: Decimal) -> None:
+def limit_run(scope: Scope, run_id: UUID, budget_usd: Decimal) -> None:
     """Whoever may start a run may bound it, also without the right to manage budgets."""
     budgets.set_limit(
         scope=scope.acting_as(SYSTEM),

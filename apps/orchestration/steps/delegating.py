@@ -1,10 +1,14 @@
-"""Hands work to another agent: a child run, for which the parent waits without a worker."""
+"""Hands work to an agent or a workflow: a child run, waited for without a worker."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from apps.orchestration import children, drafts
 from apps.orchestration.activation import Activation
-from apps.orchestration.services import starting
+from apps.orchestration.records import Draft
+from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.steps.answering import Permitted, refusal
 from apps.orchestration.types import RunStatus
 from apps.orchestration.waits import Wait
@@ -22,20 +26,25 @@ def delegate(activation: Activation, made: Permitted) -> ToolResult | Wait | Non
         return Wait(kind="run", waits_for=progress.child)
     try:
         children.check_room(activation.run)
-        child = starting.plan_child(
-            scope=activation.scope,
-            parent=activation.run,
-            step=made.step,
-            agent=made.call.name.partition("__")[2],
-            input=made.arguments["input"],
-        )
+        child_id, draft, write = _plan(activation, made)
     except OctavoError as error:
         return refusal(str(error))
-    draft = drafts.child_started(
-        made.step, run=ids.encode(ids.Kind.RUN, child.id), agent=child.agent.name
-    )
-    activation.record(draft, also=child.write)
+    activation.record(draft(run=ids.encode(ids.Kind.RUN, child_id)), also=write)
     return None
+
+
+def _plan(
+    activation: Activation, made: Permitted
+) -> tuple[UUID, Callable[..., Draft], Callable[[], None]]:
+    kind, _, name = made.call.name.partition("__")
+    scope, parent, given = activation.scope, activation.run, made.arguments["input"]
+    if kind == "workflow":
+        flow = workflow_runs.plan_child(
+            scope=scope, parent=parent, step=made.step, workflow=name, input=given
+        )
+        return flow.id, partial(drafts.child_started, made.step, workflow=name), flow.write
+    child = starting.plan_child(scope=scope, parent=parent, step=made.step, agent=name, input=given)
+    return child.id, partial(drafts.child_started, made.step, agent=name), child.write
 
 
 def _answer_of(ended: Any) -> ToolResult:
@@ -49,5 +58,5 @@ def _answer_of(ended: Any) -> ToolResult:
             evidence=tuple(output["citations"]),
         )
     detail = (ended["error"] or {}).get("detail", "")
-    text = f"The agent gave no answer: its run {ended['run']} {ended['status']}. {detail}".strip()
+    text = f"There was no answer: the run {ended['run']} {ended['status']}. {detail}".strip()
     return ToolResult(text=text, is_error=True, trust=trust)

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     SERVICE = "svc"
     KEY = "key"
     AGENT = "agt"
+    WORKFLOW = "wfl"
     RUN = "run"
     TOOL = "tool"
     SPACE = "spc"

@@ -141,6 +141,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "runs", "description": "Durable runs of agents."},
         {"name": "triggers", "description": "What starts runs: schedules, hooks and events."},
         {"name": "agents", "description": "Versioned agent definitions."},
+        {"name": "workflows", "description": "Versioned graphs of agents, tools and models."},
         {"name": "context", "description": "Spaces, entries, ingestion and search."},
         {"name": "tools", "description": "What agents may be granted."},
         {"name": "approvals", "description": "Calls that wait for a person."},
