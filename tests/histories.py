@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from apps.agents import codec
 from apps.agents.types import Definition
 from apps.orchestration.records import Record, RunFacts
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 
 FOLDER = Path(__file__).resolve().parent / "unit" / "orchestration" / "journals"
 _FACTS = ("agent_name", "tool", "strategy", "input", "given_route")

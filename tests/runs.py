@@ -17,7 +17,7 @@ from apps.model_registry import services as model_registry
 from apps.model_registry.types import ModelKind, ProviderKind, Tier
 from apps.orchestration import selectors
 from apps.orchestration.services import engine, starting
-from apps.orchestration.types import EventType, EventView, RunView
+from apps.orchestration.types.runs import EventType, EventView, RunView
 from octavo.kernel.scope import Scope
 from tests import toolbox
 from tests.upstreams.chat import ScriptedChat, scripted_chat

@@ -5,7 +5,7 @@ node. Sizes are in CSS pixels.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from apps.orchestration.types import WorkflowEdge, WorkflowNode, WorkflowPicture
+from apps.orchestration.types.workflows import WorkflowEdge, WorkflowNode, WorkflowPicture
 
 _WIDTH, _HEIGHT = 168, 46
 _GAP, _DROP = 20, 56

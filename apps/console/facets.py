@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 from django.http import QueryDict
 
-from apps.orchestration.types import RunFilter, RunStatus
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.serving import RunFilter
 from octavo.kernel import clock
 
 SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}

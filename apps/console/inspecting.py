@@ -10,7 +10,7 @@ from apps.governance import selectors as governance
 from apps.governance.types import RecordedDecision
 from apps.observability.types import SpanKind
 from apps.orchestration import selectors as runs
-from apps.orchestration.types import EventType, EventView
+from apps.orchestration.types.runs import EventType, EventView
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 

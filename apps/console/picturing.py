@@ -19,7 +19,8 @@ from apps.governance import selectors as governance
 from apps.governance.types import Action, ApprovalStatus
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import retrying
-from apps.orchestration.types import EventType, EventView, Explanation, RunStatus, RunView
+from apps.orchestration.types.runs import EventType, EventView, RunStatus, RunView
+from apps.orchestration.types.serving import Explanation
 from octavo.kernel import ids
 from octavo.kernel.scope import Scope
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from apps.console import formatting
 from apps.governance.types import Approval
-from apps.orchestration.types import RunStatus, RunView, TriggerKind
+from apps.orchestration.types.runs import RunStatus, RunView
+from apps.orchestration.types.triggers import TriggerKind
 from apps.tools import selectors as tools
 from apps.tools.types import Risk, ToolView
 from octavo.kernel import clock, ids

@@ -11,7 +11,7 @@ from typing import Any
 
 from apps.console import formatting
 from apps.observability.types import SpanKind
-from apps.orchestration.types import EventType, EventView, RunStatus, RunView
+from apps.orchestration.types.runs import EventType, EventView, RunStatus, RunView
 from octavo.kernel import clock
 
 _TICKS = 6

@@ -8,7 +8,7 @@ from apps.agents.types import CallTools, Fail, Finish, LoopState, Remembered, So
 from apps.inference.types import ToolCall
 from apps.orchestration.programs import CallTool, End, Task
 from apps.orchestration.records import Record
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 
 
 class AgentLoop:

@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 
 from apps.orchestration import journal
 from apps.orchestration.models import BulkJob
-from apps.orchestration.types import BulkAction, BulkView, RunFilter, RunStatus
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.serving import BulkAction, BulkView, RunFilter
 from octavo.kernel import clock
 from octavo.kernel.scope import Principal, PrincipalKind, Scope
 

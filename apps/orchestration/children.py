@@ -12,7 +12,7 @@ from apps.orchestration import inbox, statements
 from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import PUBLIC_STATUS
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types.runs import RunStatus
 from octavo.kernel import ids, jobs, sql
 from octavo.kernel.errors import InvalidInput
 

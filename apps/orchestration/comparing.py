@@ -9,7 +9,8 @@ from typing import Any
 from apps.orchestration import drafts
 from apps.orchestration.models import STEP_RESULTS
 from apps.orchestration.records import Record
-from apps.orchestration.types import EventType, Part, RunDiff, RunView, Side, StepPair
+from apps.orchestration.types.histories import Part, RunDiff, Side, StepPair
+from apps.orchestration.types.runs import EventType, RunView
 
 Journal = tuple[RunView, Sequence[Record], Mapping[str, Any]]
 """A run, its events, and the content that they name."""

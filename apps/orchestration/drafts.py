@@ -12,7 +12,7 @@ from apps.agents.types import CallModel, Remembered, Source
 from apps.governance.types import Approval, Decision
 from apps.inference.types import ChatResult, Message, Settled, ToolCall
 from apps.orchestration.records import Blobs, Draft
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 from apps.tools.types import ToolResult
 from octavo.kernel import ids
 

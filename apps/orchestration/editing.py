@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.orchestration.records import Blobs, Record, dump
 from apps.orchestration.steps.answering import digest_of
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 from octavo.kernel.errors import InvalidInput
 
 _OF_MODEL = {"content", "tool_calls"}

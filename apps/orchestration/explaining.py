@@ -10,7 +10,8 @@ from apps.governance import selectors as governance
 from apps.orchestration import workers
 from apps.orchestration.models import ConcurrencyLimit, Event, Run
 from apps.orchestration.rows import PAUSE
-from apps.orchestration.types import EventType, Explanation
+from apps.orchestration.types.runs import EventType
+from apps.orchestration.types.serving import Explanation
 from octavo.kernel import clock, ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope

@@ -17,7 +17,8 @@ from django.db.models.expressions import RawSQL
 
 from apps.orchestration.models import SEARCHED_CHARACTERS, Run
 from apps.orchestration.rows import PAUSE, STORED_STATUS
-from apps.orchestration.types import RunFilter, RunStatus
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.serving import RunFilter
 from octavo.kernel import ids, sql
 
 _LIVE = "finished_at IS NULL"

@@ -7,7 +7,7 @@ from typing import Any
 
 from apps.orchestration.programs import Program
 from apps.orchestration.records import Record
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 
 AWAIT_SIGNAL = "await_signal"
 STEP_RESULTS = frozenset(

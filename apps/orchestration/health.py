@@ -6,7 +6,7 @@ from uuid import UUID
 
 from apps.orchestration import workers
 from apps.orchestration.rows import PUBLIC_STATUS
-from apps.orchestration.types import QueueCount, RunsHealth
+from apps.orchestration.types.serving import QueueCount, RunsHealth
 from octavo.kernel import jobs, sql
 
 _LIVE = """

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from apps.orchestration import live, slots, statements, waits
 from apps.orchestration.records import Draft, Ended, Fenced, Head, Letter, Record, RunFacts, dump
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from apps.orchestration.waits import Wait
 from octavo.kernel import jobs, sql
 from octavo.kernel.scope import Principal, PrincipalKind

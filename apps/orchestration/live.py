@@ -13,7 +13,7 @@ from uuid import UUID
 import redis
 
 from apps.orchestration.records import dump
-from apps.orchestration.types import EVENTS_CHANNEL
+from apps.orchestration.types.runs import EVENTS_CHANNEL
 from octavo.kernel.redis import client
 
 log = logging.getLogger(__name__)

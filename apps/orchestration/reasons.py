@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.governance.types import Action, RecordedDecision
-from apps.orchestration.types import EventType, EventView, Explained, Provenance, RunView
+from apps.orchestration.types.histories import Explained, Provenance
+from apps.orchestration.types.runs import EventType, EventView, RunView
 
 
 def explain(

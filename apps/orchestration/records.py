@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from octavo.kernel.scope import Principal
 
 

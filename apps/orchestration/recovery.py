@@ -12,7 +12,7 @@ from django.db import transaction
 
 from apps.orchestration import children, journal, live, statements
 from apps.orchestration.announcing import announce_end
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types.runs import RunStatus
 from octavo.kernel import jobs, sql
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from apps.orchestration.fold import Folded
 from apps.orchestration.programs import CallTool, End, Program, Task
 from apps.orchestration.records import Blobs, Record, RunFacts
 from apps.orchestration.single_call import SingleCall
-from apps.orchestration.types import Difference, EventType, Replayed
+from apps.orchestration.types.histories import Difference, Replayed
+from apps.orchestration.types.runs import EventType
 
 _NOT_DECIDED = {"deadline"}
 """Codes of failures that the clock brings, not the loop."""

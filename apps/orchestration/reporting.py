@@ -9,7 +9,7 @@ from typing import Any
 
 from apps.orchestration.records import Blobs, Draft, dump
 from apps.orchestration.steps.answering import digest_of
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 from apps.tools.types import Trust
 from octavo.kernel.errors import InvalidInput
 

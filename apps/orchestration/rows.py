@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from apps.orchestration.models import Run
-from apps.orchestration.types import ForkPoint, Priority, RunStatus, RunView, WaitingOn
+from apps.orchestration.types.runs import ForkPoint, Priority, RunStatus, RunView, WaitingOn
 from octavo.kernel import ids
 
 PAUSE = "pause"

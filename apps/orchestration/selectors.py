@@ -29,24 +29,18 @@ from apps.orchestration.models import FINAL, BulkJob, ConcurrencyLimit, Firing, 
 from apps.orchestration.records import Record
 from apps.orchestration.rows import PUBLIC_STATUS, run_view
 from apps.orchestration.trigger_rows import firing_view, trigger_view, trigger_views
-from apps.orchestration.types import (
+from apps.orchestration.types.histories import Explained, RunDiff
+from apps.orchestration.types.runs import EventView, RunTotals, RunView
+from apps.orchestration.types.serving import (
     BulkView,
     ConcurrencyLimitView,
-    EventView,
-    Explained,
     Explanation,
-    FiringOutcome,
-    FiringView,
     LimitKind,
-    RunDiff,
     RunFilter,
     RunsHealth,
-    RunTotals,
-    RunView,
-    TriggerKind,
-    TriggerView,
-    WorkflowPicture,
 )
+from apps.orchestration.types.triggers import FiringOutcome, FiringView, TriggerKind, TriggerView
+from apps.orchestration.types.workflows import WorkflowPicture
 from apps.orchestration.workflows import catalog
 from apps.orchestration.workflows.catalog import get_workflow as get_workflow
 from apps.orchestration.workflows.catalog import list_workflow_versions as list_workflow_versions

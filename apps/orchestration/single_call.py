@@ -9,7 +9,7 @@ from apps.agents.types import Fail, Finish
 from apps.inference.types import ToolCall
 from apps.orchestration.programs import CallTool, End, Task
 from apps.orchestration.records import Record, dump
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 
 _CALL = "call"
 CALL_STEP = f"{_CALL}.0"

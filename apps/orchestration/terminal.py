@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from apps.orchestration.types import EventType, EventView, RunStatus, RunView
+from apps.orchestration.types.runs import EventType, EventView, RunStatus, RunView
 from octavo.kernel import ids
 
 _MARKS = {"ok": ("✓", "green"), "bad": ("✗", "red"), "wait": ("●", "yellow")}

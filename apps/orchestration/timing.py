@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from apps.orchestration.types import Missed, Timing
+from apps.orchestration.types.triggers import Missed, Timing
 from octavo.kernel.errors import InvalidInput
 
 ON_TIME = timedelta(minutes=1)

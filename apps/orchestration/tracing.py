@@ -11,7 +11,7 @@ from uuid import UUID
 
 from apps.governance.types import RecordedDecision
 from apps.observability.types import Span, SpanKind, SpanStatus
-from apps.orchestration.types import EventType, EventView, RunStatus, RunView
+from apps.orchestration.types.runs import EventType, EventView, RunStatus, RunView
 
 _KINDS = {
     EventType.CONTEXT_RETRIEVED: SpanKind.CONTEXT,

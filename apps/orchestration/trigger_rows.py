@@ -7,14 +7,14 @@ from typing import Any
 
 from apps.orchestration import timing
 from apps.orchestration.models import Firing, Trigger
-from apps.orchestration.types import (
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.triggers import (
     EventSettings,
     FiringOutcome,
     FiringView,
     HookSettings,
     Missed,
     Overlap,
-    RunStatus,
     ScheduleSettings,
     Timing,
     TriggerEvent,

@@ -21,7 +21,7 @@ from apps.governance.types import Action, Resource, ResourceKind
 from apps.orchestration.models import LIVE, Firing, Run, Trigger
 from apps.orchestration.services import starting
 from apps.orchestration.trigger_rows import public_id
-from apps.orchestration.types import Cause, FiringOutcome, TriggerKind
+from apps.orchestration.types.triggers import Cause, FiringOutcome, TriggerKind
 from octavo.kernel import audit, ids
 from octavo.kernel.errors import InvalidInput, NotFound, OctavoError
 from octavo.kernel.scope import Principal, PrincipalKind, Scope

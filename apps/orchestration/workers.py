@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from apps.orchestration.models import Worker
-from apps.orchestration.types import WorkerView
+from apps.orchestration.types.serving import WorkerView
 from octavo.kernel import clock
 
 _ALIVE = timedelta(seconds=30)

@@ -10,14 +10,8 @@ from django.urls import Resolver404, resolve
 
 from apps.api.ops import PATHS
 from apps.governance.types import Action, ApprovalStatus, Outcome
-from apps.orchestration.types import (
-    EventType,
-    FiringOutcome,
-    Missed,
-    Overlap,
-    RunStatus,
-    TriggerEvent,
-)
+from apps.orchestration.types.runs import EventType, RunStatus
+from apps.orchestration.types.triggers import FiringOutcome, Missed, Overlap, TriggerEvent
 from apps.tools.types import Effect, Risk
 from tests.architecture.source import ROOT, name_of
 

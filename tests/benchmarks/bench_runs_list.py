@@ -114,13 +114,13 @@ def filters(parent: UUID) -> dict[str, dict[str, Any]]:
 
 
 def _statuses() -> list[Any]:
-    from apps.orchestration.types import RunStatus
+    from apps.orchestration.types.runs import RunStatus
 
     return list(RunStatus)
 
 
 def _status(name: str) -> Any:
-    from apps.orchestration.types import RunStatus
+    from apps.orchestration.types.runs import RunStatus
 
     return RunStatus(name)
 
@@ -155,7 +155,7 @@ def _measure(bench: Bench, given: dict[str, Any]) -> tuple[float, str]:
     from django.db import connection
 
     from apps.orchestration import finding, selectors
-    from apps.orchestration.types import RunFilter
+    from apps.orchestration.types.serving import RunFilter
 
     wanted, times = RunFilter(**given), []
     for _ in range(REPEATS):

@@ -10,7 +10,7 @@ from workers import app  # sets Django up, so it comes first
 # isort: split
 from apps.orchestration import activation, journal, leases
 from apps.orchestration.records import Draft
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 
 STEPS = 10
 PAYLOAD = {"r": "x" * 200}

@@ -27,7 +27,8 @@ from apps.orchestration.services import (
     workflow_runs,
     workflows,
 )
-from apps.orchestration.types import EventSettings, RunStatus, TriggerEvent
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.triggers import EventSettings, TriggerEvent
 from apps.tools.services import servers
 from apps.tools.types import ServerSpec, Transport
 from octavo.kernel import ids

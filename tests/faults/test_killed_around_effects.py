@@ -7,7 +7,7 @@ from apps.governance.services import approvals
 from apps.governance.types import Verdict
 from apps.orchestration import selectors
 from apps.orchestration.services import control
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types.runs import RunStatus
 from tests import runs, toolbox
 from tests.runs import Bench
 

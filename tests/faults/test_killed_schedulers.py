@@ -6,7 +6,7 @@ from typing import Any
 
 from apps.orchestration import selectors
 from apps.orchestration.services import reacting, scheduling
-from apps.orchestration.types import (
+from apps.orchestration.types.triggers import (
     EventSettings,
     FiringOutcome,
     Missed,

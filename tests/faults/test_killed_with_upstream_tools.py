@@ -13,7 +13,7 @@ import pytest
 from apps.agents.types import Limits
 from apps.orchestration import selectors
 from apps.orchestration.services import control
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from octavo.devserver.processes import worker_command
 from tests import runs
 from tests.integration.api.conftest import Api

@@ -4,7 +4,7 @@ from typing import Any
 
 from apps.orchestration import selectors
 from apps.orchestration.services import workflow_runs, workflows
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types.runs import RunStatus
 from tests import runs, toolbox
 from tests.runs import Bench
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from apps.orchestration import selectors
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from octavo.kernel import ids
 from tests import runs
 from tests.runs import bench_on

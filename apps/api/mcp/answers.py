@@ -8,7 +8,7 @@ import mcp_types as t
 from django.conf import settings
 
 from apps.governance.types import Approval
-from apps.orchestration.types import RunStatus, RunView, ToolAnswer, ToolCallView
+from apps.orchestration.types.runs import RunStatus, RunView, ToolAnswer, ToolCallView
 from octavo.kernel import ids
 
 

@@ -21,7 +21,7 @@ from apps.api.mcp.callers import Context
 from apps.governance import selectors as governance
 from apps.governance.services import approvals, decisions
 from apps.governance.types import Action, Approval, Resource, ResourceKind, Verdict
-from apps.orchestration.types import RunView
+from apps.orchestration.types.runs import RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import Conflict
 from octavo.kernel.scope import PrincipalKind, Scope

@@ -16,7 +16,7 @@ from apps.api.mcp import answers, asking, waiting
 from apps.api.mcp.callers import Context, caller_of
 from apps.api.mcp.progress import Progress
 from apps.orchestration.services import control, direct, starting
-from apps.orchestration.types import RunView, ToolCallView
+from apps.orchestration.types.runs import RunView, ToolCallView
 from octavo.kernel import ids, io
 from octavo.kernel.errors import OctavoError
 from octavo.kernel.scope import Scope

@@ -28,7 +28,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from apps.api.mcp import answers, asking, waiting
 from apps.api.mcp.callers import Context, caller_of
 from apps.orchestration.services import control
-from apps.orchestration.types import RunStatus, RunView
+from apps.orchestration.types.runs import RunStatus, RunView
 from octavo.kernel import ids, io
 from octavo.kernel.clock import rfc3339
 from octavo.kernel.errors import Conflict, NotFound

@@ -10,7 +10,7 @@ from uuid import UUID
 from apps.api.mcp.progress import Progress
 from apps.orchestration import selectors
 from apps.orchestration.services import watching
-from apps.orchestration.types import EventType, EventView, RunView
+from apps.orchestration.types.runs import EventType, EventView, RunView
 from octavo.kernel import io
 from octavo.kernel.scope import Scope
 

@@ -14,7 +14,8 @@ from apps.api.rest.fields import StrictSerializer
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
 from apps.orchestration.services import reacting
-from apps.orchestration.types import EventSettings, RunStatus, TriggerEvent, TriggerKind
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.triggers import EventSettings, TriggerEvent, TriggerKind
 
 _EVENTS = [str(event) for event in TriggerEvent]
 _FINAL = [str(status) for status in RunStatus if status.is_final]

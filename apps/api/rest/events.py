@@ -19,7 +19,7 @@ from apps.api.authentication import authenticate, authenticate_again
 from apps.api.rest.runs import EventSerializer
 from apps.orchestration import selectors
 from apps.orchestration.services import watching
-from apps.orchestration.types import EventView
+from apps.orchestration.types.runs import EventView
 from octavo.kernel import ids, io
 from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope

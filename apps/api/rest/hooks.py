@@ -16,7 +16,8 @@ from apps.api.rest.base import REPLAYED_HEADER, ShownOnce, idempotent
 from apps.api.rest.fields import IdField, StrictSerializer
 from apps.api.rest.schema import listed
 from apps.orchestration.services import hooks
-from apps.orchestration.types import Delivery, NewHook, RunStatus, TriggerKind
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.triggers import Delivery, NewHook, TriggerKind
 from octavo.kernel.ids import Kind
 
 _SECRET = "What deliveries are signed with: 8 characters or more. Made up when not given."  # noqa: S105

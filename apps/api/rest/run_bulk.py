@@ -13,7 +13,7 @@ from apps.api.rest.runs import RunSerializer
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
 from apps.orchestration.services import bulk
-from apps.orchestration.types import BulkAction, BulkPlan, BulkView
+from apps.orchestration.types.serving import BulkAction, BulkPlan, BulkView
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
 

@@ -9,7 +9,8 @@ from rest_framework import serializers
 from apps.api.rest.base import ResourceView
 from apps.api.rest.fields import IdField, ObjectField, StrictSerializer, TimeField, UsdField
 from apps.api.rest.paging import PageQuery
-from apps.orchestration.types import RunFilter, RunStatus
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.serving import RunFilter
 from octavo.kernel.ids import Kind
 
 _METADATA = "metadata."

@@ -12,7 +12,7 @@ from apps.api.rest.fields import AnyField, ObjectField, StrictSerializer, UsdFie
 from apps.api.rest.runs import RunSerializer, UsageSerializer
 from apps.orchestration import selectors
 from apps.orchestration.services import forking, replay
-from apps.orchestration.types import Edit, Replayed
+from apps.orchestration.types.histories import Edit, Replayed
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
 

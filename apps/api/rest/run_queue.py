@@ -10,7 +10,7 @@ from apps.api.rest.fields import ObjectField, StrictSerializer, TimeField
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
 from apps.orchestration.services import limiting
-from apps.orchestration.types import (
+from apps.orchestration.types.serving import (
     ConcurrencyLimitView,
     Explanation,
     LimitKind,

@@ -11,7 +11,8 @@ from apps.api.rest.base import idempotent
 from apps.api.rest.fields import ObjectField, StrictSerializer
 from apps.api.rest.runs import RunJournalView, RunSerializer
 from apps.orchestration.services import outside
-from apps.orchestration.types import EventType, Reported
+from apps.orchestration.types.histories import Reported
+from apps.orchestration.types.runs import EventType
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
 

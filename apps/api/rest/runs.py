@@ -24,7 +24,14 @@ from apps.api.rest.run_filters import METADATA_PARAMETER, RunsQuery, filter_of, 
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
 from apps.orchestration.services import outside, starting, workflow_runs
-from apps.orchestration.types import EventType, EventView, ForkPoint, Priority, RunStatus, RunView
+from apps.orchestration.types.runs import (
+    EventType,
+    EventView,
+    ForkPoint,
+    Priority,
+    RunStatus,
+    RunView,
+)
 from octavo.kernel import ids
 from octavo.kernel.errors import InvalidInput
 from octavo.kernel.ids import Kind

@@ -12,7 +12,7 @@ from apps.api.rest.base import idempotent
 from apps.api.rest.fields import AnyField, StrictSerializer, TimeField
 from apps.api.rest.schema import listed
 from apps.orchestration.services import scheduling
-from apps.orchestration.types import Missed, Overlap, TriggerKind
+from apps.orchestration.types.triggers import Missed, Overlap, TriggerKind
 
 _OVERLAPS = [str(policy) for policy in Overlap]
 _MISSED = [str(policy) for policy in Missed]

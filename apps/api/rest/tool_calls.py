@@ -14,7 +14,7 @@ from apps.api.rest.fields import AnyField, ObjectField, StrictSerializer
 from apps.api.rest.runs import MAX_WAIT_SECONDS, RunSerializer, is_settled, traceparent_of
 from apps.orchestration.services import direct
 from apps.orchestration.services.direct import OpenedCall
-from apps.orchestration.types import ToolCallView
+from apps.orchestration.types.runs import ToolCallView
 from octavo.kernel import ids, io
 from octavo.kernel.errors import Forbidden
 from octavo.kernel.ids import Kind

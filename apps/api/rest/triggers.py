@@ -13,7 +13,7 @@ from apps.api.rest.fields import IdField, TimeField
 from apps.api.rest.paging import PageQuery, page
 from apps.orchestration import selectors
 from apps.orchestration.services import triggers
-from apps.orchestration.types import FiringOutcome, FiringView, TriggerKind, TriggerView
+from apps.orchestration.types.triggers import FiringOutcome, FiringView, TriggerKind, TriggerView
 from octavo.kernel import ids
 from octavo.kernel.ids import Kind
 

@@ -18,7 +18,7 @@ from apps.api.rest.paging import PageQuery, cursor_number, page
 from apps.api.rest.schema import listed
 from apps.orchestration import selectors
 from apps.orchestration.services import workflows
-from apps.orchestration.types import WorkflowProblem, WorkflowView
+from apps.orchestration.types.workflows import WorkflowProblem, WorkflowView
 from octavo.kernel.errors import InvalidInput
 from octavo.kernel.ids import Kind
 

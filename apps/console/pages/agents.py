@@ -19,7 +19,7 @@ from apps.governance.types import Action
 from apps.model_registry import selectors as models
 from apps.model_registry.types import ModelKind
 from apps.orchestration import selectors as runs
-from apps.orchestration.types import RunFilter
+from apps.orchestration.types.serving import RunFilter
 from apps.tools import selectors as tools
 from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope

@@ -8,7 +8,7 @@ from apps.console import presenting, web
 from apps.console.facets import Facets
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import bulk
-from apps.orchestration.types import BulkAction
+from apps.orchestration.types.serving import BulkAction
 from octavo.kernel import ids
 from octavo.kernel.errors import Conflict, NotFound
 from octavo.kernel.scope import Scope

@@ -17,7 +17,8 @@ from apps.console.diffing import Line
 from apps.model_registry import selectors as registry
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import forking
-from apps.orchestration.types import Edit, EventType, EventView, RunView, Side, StepPair
+from apps.orchestration.types.histories import Edit, Side, StepPair
+from apps.orchestration.types.runs import EventType, EventView, RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound, OctavoError
 from octavo.kernel.scope import Scope

@@ -15,7 +15,8 @@ from apps.governance import selectors as governance
 from apps.governance.types import Action, ApprovalStatus
 from apps.model_registry.types import Tier
 from apps.orchestration import selectors as runs
-from apps.orchestration.types import RunFilter, RunStatus, RunView
+from apps.orchestration.types.runs import RunStatus, RunView
+from apps.orchestration.types.serving import RunFilter
 from octavo.kernel import clock, ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope

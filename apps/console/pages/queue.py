@@ -7,7 +7,8 @@ from django.views.decorators.http import require_GET
 
 from apps.console import formatting, web
 from apps.orchestration import selectors as runs
-from apps.orchestration.types import RunsHealth, RunStatus
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.serving import RunsHealth
 from octavo.kernel import clock
 from octavo.kernel.scope import Scope
 

@@ -13,7 +13,7 @@ from apps.console import inspecting, picturing, presenting, web
 from apps.governance.types import Action
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import control, retrying
-from apps.orchestration.types import EventType, EventView, RunView
+from apps.orchestration.types.runs import EventType, EventView, RunView
 from octavo.kernel import ids
 from octavo.kernel.scope import Scope
 

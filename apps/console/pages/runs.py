@@ -14,7 +14,7 @@ from apps.console.facets import SPANS, STATUSES, Facets
 from apps.governance.types import Action
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import starting
-from apps.orchestration.types import RunView
+from apps.orchestration.types.runs import RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import NotFound, OctavoError
 from octavo.kernel.scope import Scope

@@ -17,7 +17,8 @@ from apps.context import selectors as context
 from apps.governance.types import Action
 from apps.orchestration import selectors
 from apps.orchestration.services import hooks, reacting, scheduling, triggers
-from apps.orchestration.types import (
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.triggers import (
     EventSettings,
     FiringOutcome,
     FiringView,
@@ -25,7 +26,6 @@ from apps.orchestration.types import (
     Missed,
     NewHook,
     Overlap,
-    RunStatus,
     ScheduleSettings,
     TriggerEvent,
     TriggerKind,

@@ -12,7 +12,8 @@ from apps.console import charting, diffing, presenting, web
 from apps.governance.types import Action
 from apps.orchestration import selectors as runs
 from apps.orchestration.services import workflow_runs, workflows
-from apps.orchestration.types import RunFilter, WorkflowProblem, WorkflowView
+from apps.orchestration.types.serving import RunFilter
+from apps.orchestration.types.workflows import WorkflowProblem, WorkflowView
 from octavo.kernel import ids
 from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope

@@ -18,7 +18,7 @@ from apps.orchestration.models import BulkJob, Run
 from apps.orchestration.rows import run_view
 from apps.orchestration.selectors import get_bulk
 from apps.orchestration.services import control, retrying
-from apps.orchestration.types import BulkAction, BulkPlan, BulkView, RunFilter
+from apps.orchestration.types.serving import BulkAction, BulkPlan, BulkView, RunFilter
 from octavo.kernel import audit, ids, jobs
 from octavo.kernel.errors import Conflict, OctavoError
 from octavo.kernel.scope import Scope

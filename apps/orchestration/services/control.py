@@ -17,7 +17,7 @@ from apps.orchestration.models import Run
 from apps.orchestration.records import dump
 from apps.orchestration.selectors import get_run
 from apps.orchestration.steps.doubting import HAPPENED, NOT_HAPPENED
-from apps.orchestration.types import RunStatus, RunView
+from apps.orchestration.types.runs import RunStatus, RunView
 from octavo.kernel import audit, ids, redis
 from octavo.kernel.errors import Conflict, InvalidInput
 from octavo.kernel.scope import Scope

@@ -17,7 +17,7 @@ from apps.orchestration.records import Ended, Head, RunFacts
 from apps.orchestration.selectors import get_run_with_events
 from apps.orchestration.services import control, engine
 from apps.orchestration.steps.deciding import decide_on_tool, facts_of
-from apps.orchestration.types import EventType, EventView, RunView, ToolAnswer, ToolCallView
+from apps.orchestration.types.runs import EventType, EventView, RunView, ToolAnswer, ToolCallView
 from apps.tools import selectors as tools
 from apps.tools.services import schemas
 from apps.tools.types import ProgressSink, ToolView

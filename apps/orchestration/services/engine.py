@@ -30,7 +30,7 @@ from apps.orchestration.steps.calling import call_tool
 from apps.orchestration.steps.failing import Cancelled
 from apps.orchestration.steps.modelling import call_model
 from apps.orchestration.steps.retrieving import retrieve
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from apps.orchestration.waits import Wait
 from apps.tools.services import effects
 from apps.tools.types import ProgressSink

@@ -24,7 +24,8 @@ from apps.orchestration.records import Blobs
 from apps.orchestration.rows import run_view
 from apps.orchestration.selectors import get_run
 from apps.orchestration.services import starting
-from apps.orchestration.types import Edit, RunView
+from apps.orchestration.types.histories import Edit
+from apps.orchestration.types.runs import RunView
 from octavo.kernel import ids, sql
 from octavo.kernel.errors import Conflict, InvalidInput, NotFound
 from octavo.kernel.scope import Scope

@@ -23,7 +23,7 @@ from apps.orchestration.pointers import check_pointer, resolve
 from apps.orchestration.rows import run_view
 from apps.orchestration.trigger_rows import hook_of, stored, trigger_view
 from apps.orchestration.triggering import Call
-from apps.orchestration.types import (
+from apps.orchestration.types.triggers import (
     Delivery,
     FiringOutcome,
     HookSettings,

@@ -7,7 +7,7 @@ from apps.governance.types import Action, Resource
 from apps.orchestration import slots
 from apps.orchestration.models import ConcurrencyLimit
 from apps.orchestration.selectors import list_limits
-from apps.orchestration.types import ConcurrencyLimitView, LimitKind
+from apps.orchestration.types.serving import ConcurrencyLimitView, LimitKind
 from octavo.kernel import audit, ids
 from octavo.kernel.errors import InvalidInput, NotFound
 from octavo.kernel.scope import Scope

@@ -24,7 +24,8 @@ from apps.orchestration.records import Head, dump
 from apps.orchestration.rows import PUBLIC_STATUS, STORED_PRIORITY, run_view
 from apps.orchestration.selectors import get_run
 from apps.orchestration.services import starting
-from apps.orchestration.types import EventType, Priority, Reported, RunStatus, RunView
+from apps.orchestration.types.histories import Reported
+from apps.orchestration.types.runs import EventType, Priority, RunStatus, RunView
 from octavo.kernel import ids, sql
 from octavo.kernel.errors import Conflict, InvalidInput
 from octavo.kernel.scope import Scope

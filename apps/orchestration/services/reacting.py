@@ -23,10 +23,10 @@ from apps.orchestration.models import Run, Trigger
 from apps.orchestration.rows import run_view
 from apps.orchestration.trigger_rows import event_of, public_id, stored, trigger_view
 from apps.orchestration.triggering import Call
-from apps.orchestration.types import (
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.triggers import (
     EventSettings,
     FiringOutcome,
-    RunStatus,
     TriggerEvent,
     TriggerKind,
     TriggerView,

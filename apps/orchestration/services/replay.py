@@ -7,7 +7,9 @@ from apps.orchestration import activation, journal, replaying
 from apps.orchestration.models import Run
 from apps.orchestration.records import Record, RunFacts
 from apps.orchestration.selectors import get_run, list_runs
-from apps.orchestration.types import Replayed, RunFilter, RunView
+from apps.orchestration.types.histories import Replayed
+from apps.orchestration.types.runs import RunView
+from apps.orchestration.types.serving import RunFilter
 from octavo.kernel.errors import Conflict
 from octavo.kernel.scope import Scope
 

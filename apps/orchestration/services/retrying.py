@@ -9,7 +9,7 @@ from apps.orchestration import children, journal, statements
 from apps.orchestration.models import Run
 from apps.orchestration.selectors import get_run
 from apps.orchestration.services import control, starting, workflow_runs
-from apps.orchestration.types import RunStatus, RunView
+from apps.orchestration.types.runs import RunStatus, RunView
 from octavo.kernel import audit, ids, jobs, sql
 from octavo.kernel.errors import Conflict, Forbidden
 from octavo.kernel.scope import PrincipalKind, Scope

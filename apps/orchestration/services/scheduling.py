@@ -16,7 +16,7 @@ from apps.orchestration.models import Firing, Trigger
 from apps.orchestration.services.starting import check_request
 from apps.orchestration.trigger_rows import firing_view, schedule_of, stored, trigger_view
 from apps.orchestration.triggering import Call
-from apps.orchestration.types import (
+from apps.orchestration.types.triggers import (
     FiringOutcome,
     FiringView,
     Missed,

@@ -22,7 +22,8 @@ from apps.orchestration import journal, statements
 from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import STORED_PRIORITY, run_view
-from apps.orchestration.types import Cause, Priority, RunView
+from apps.orchestration.types.runs import Priority, RunView
+from apps.orchestration.types.triggers import Cause
 from octavo.kernel import audit, ids, jobs, sql
 from octavo.kernel.errors import InvalidInput
 from octavo.kernel.scope import SYSTEM, Scope

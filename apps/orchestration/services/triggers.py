@@ -11,7 +11,7 @@ from apps.orchestration import triggering
 from apps.orchestration.models import Firing
 from apps.orchestration.services.scheduling import reschedule
 from apps.orchestration.trigger_rows import trigger_view
-from apps.orchestration.types import FiringOutcome, TriggerKind, TriggerView
+from apps.orchestration.types.triggers import FiringOutcome, TriggerKind, TriggerView
 from octavo.kernel.scope import Scope
 
 _PRUNED = 5000

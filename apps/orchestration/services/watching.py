@@ -20,7 +20,7 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from apps.orchestration.types import EVENTS_CHANNEL
+from apps.orchestration.types.runs import EVENTS_CHANNEL
 
 POLL_SECONDS = 1.0  # while Redis is down
 SAFETY_POLL_SECONDS = 5.0  # while it is up

@@ -19,7 +19,8 @@ from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import STORED_PRIORITY, run_view
 from apps.orchestration.services import starting
-from apps.orchestration.types import Priority, RunView, WorkflowView
+from apps.orchestration.types.runs import Priority, RunView
+from apps.orchestration.types.workflows import WorkflowView
 from apps.orchestration.workflows import catalog
 from apps.tools.services import schemas
 from octavo.kernel import audit, ids, jobs, sql

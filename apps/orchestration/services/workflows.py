@@ -16,7 +16,7 @@ from apps.governance.types import Action, Resource, ResourceKind
 from apps.model_registry import selectors as model_registry
 from apps.model_registry.types import ModelKind
 from apps.orchestration.models import Workflow, WorkflowVersion
-from apps.orchestration.types import WorkflowProblem, WorkflowView
+from apps.orchestration.types.workflows import WorkflowProblem, WorkflowView
 from apps.orchestration.workflows.catalog import PREFIX, get_workflow_unchecked
 from apps.orchestration.workflows.checking import check_definition
 from apps.orchestration.workflows.documents import Document, Unreadable, read_document

@@ -10,7 +10,7 @@ from apps.orchestration.activation import Activation
 from apps.orchestration.records import Draft
 from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.steps.answering import Permitted, refusal
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types.runs import RunStatus
 from apps.orchestration.waits import Wait
 from apps.tools.types import ToolResult, Trust
 from octavo.kernel import ids

@@ -5,7 +5,7 @@ from typing import Any
 from apps.orchestration import drafts, journal
 from apps.orchestration.records import Record, RunFacts, dump
 from apps.orchestration.steps.answering import Made, refusal
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 from apps.tools.types import ToolResult, Trust
 from octavo.kernel import ids
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.orchestration.models import Workflow, WorkflowVersion
-from apps.orchestration.types import WorkflowPicture, WorkflowView
+from apps.orchestration.types.workflows import WorkflowPicture, WorkflowView
 from apps.orchestration.workflows.documents import Document, write_document
 from apps.orchestration.workflows.picturing import picture
 from apps.orchestration.workflows.reading import read_definition

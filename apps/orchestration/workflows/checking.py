@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from apps.orchestration.types import WorkflowProblem
+from apps.orchestration.types.workflows import WorkflowProblem
 from apps.orchestration.workflows import graphs
 from apps.orchestration.workflows.documents import Document
 from apps.orchestration.workflows.expressions import (

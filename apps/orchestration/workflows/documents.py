@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from apps.orchestration.types import WorkflowProblem
+from apps.orchestration.types.workflows import WorkflowProblem
 from apps.orchestration.workflows.rendering import escape
 
 MOST_BYTES = 512_000

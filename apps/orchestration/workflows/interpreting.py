@@ -12,7 +12,7 @@ from apps.agents.types import CallModel, Fail, Finish
 from apps.inference.types import Message, ToolCall
 from apps.orchestration.programs import CallTool, End, Task
 from apps.orchestration.records import Record, dump
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 from apps.orchestration.workflows import graphs
 from apps.orchestration.workflows.bodies import Items, Rounds, UnderWay, holds
 from apps.orchestration.workflows.expressions import ExpressionFailed

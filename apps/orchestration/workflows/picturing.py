@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from apps.orchestration.types import WorkflowEdge, WorkflowNode, WorkflowPicture
+from apps.orchestration.types.workflows import WorkflowEdge, WorkflowNode, WorkflowPicture
 from apps.orchestration.workflows import graphs
 from apps.orchestration.workflows.frames import Status
 from apps.orchestration.workflows.types import Ask, Call, Edge, Graph, Kind, Loop, Map, Node

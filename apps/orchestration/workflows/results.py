@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from apps.orchestration.records import Record
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 from apps.orchestration.workflows.frames import Failure, Outcome, failed
 from apps.orchestration.workflows.types import Ask, Kind, Node
 from apps.tools.services import schemas

@@ -6,7 +6,7 @@ from django.test import Client
 
 from apps.orchestration import selectors
 from apps.orchestration.services import bulk, control, limiting, starting, upkeep
-from apps.orchestration.types import LimitKind
+from apps.orchestration.types.serving import LimitKind
 from octavo.kernel import clock, ids
 from tests import runs
 from tests.runs import Bench

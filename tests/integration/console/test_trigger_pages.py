@@ -6,7 +6,7 @@ from django.test import Client
 
 from apps.context.services import spaces
 from apps.orchestration import selectors
-from apps.orchestration.types import TriggerKind
+from apps.orchestration.types.triggers import TriggerKind
 from octavo.kernel import ids
 from tests import runs
 from tests.runs import Bench

@@ -14,7 +14,8 @@ from apps.governance.services import approvals
 from apps.governance.types import Verdict
 from apps.orchestration import selectors
 from apps.orchestration.services import control, direct, forking, upkeep
-from apps.orchestration.types import Edit, RunView
+from apps.orchestration.types.histories import Edit
+from apps.orchestration.types.runs import RunView
 from octavo.kernel import ids
 from tests import histories, runs, toolbox
 from tests.integration.context.word_vectors import WordVectors

@@ -9,7 +9,7 @@ from apps.accounts import services as accounts
 from apps.accounts.types import Role
 from apps.governance.services import budgets
 from apps.governance.types import Amount, BudgetScope, Period
-from apps.orchestration.types import RunStatus, RunView
+from apps.orchestration.types.runs import RunStatus, RunView
 from octavo.kernel.scope import SYSTEM, Scope
 from tests import runs
 from tests.runs import Bench

@@ -10,7 +10,7 @@ from apps.governance.services import budgets
 from apps.governance.types import BudgetScope, Period
 from apps.orchestration import selectors
 from apps.orchestration.services import control, upkeep
-from apps.orchestration.types import EventType, RunStatus, RunView
+from apps.orchestration.types.runs import EventType, RunStatus, RunView
 from octavo.kernel import ids
 from tests import runs
 from tests.runs import Bench

@@ -11,11 +11,11 @@ from django.db import connections
 from apps.context.services import spaces, writing
 from apps.orchestration import selectors
 from apps.orchestration.services import reacting, triggers
-from apps.orchestration.types import (
+from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.triggers import (
     EventSettings,
     FiringOutcome,
     FiringView,
-    RunStatus,
     TriggerEvent,
     TriggerKind,
     TriggerView,

@@ -13,7 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts import selectors as accounts
 from apps.orchestration import selectors
 from apps.orchestration.services import bulk, control, retrying, starting
-from apps.orchestration.types import BulkAction, Priority, RunFilter, RunStatus
+from apps.orchestration.types.runs import Priority, RunStatus
+from apps.orchestration.types.serving import BulkAction, RunFilter
 from octavo.kernel.errors import Conflict, Forbidden, InvalidInput
 from octavo.kernel.scope import Scope
 from tests import runs

@@ -14,7 +14,8 @@ from apps.governance.services import approvals
 from apps.governance.types import Verdict
 from apps.orchestration import selectors
 from apps.orchestration.services import control, forking
-from apps.orchestration.types import Edit, EventType, RunStatus, RunView
+from apps.orchestration.types.histories import Edit
+from apps.orchestration.types.runs import EventType, RunStatus, RunView
 from octavo.kernel import ids
 from octavo.kernel.errors import Conflict, InvalidInput, NotFound
 from tests import runs, toolbox

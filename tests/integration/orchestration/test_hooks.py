@@ -12,7 +12,13 @@ from django.db import connections
 
 from apps.orchestration import activation, journal, leases, selectors
 from apps.orchestration.services import hooks, triggers
-from apps.orchestration.types import Delivery, FiringOutcome, FiringView, NewHook, TriggerKind
+from apps.orchestration.types.triggers import (
+    Delivery,
+    FiringOutcome,
+    FiringView,
+    NewHook,
+    TriggerKind,
+)
 from octavo.kernel.errors import (
     Conflict,
     NotFound,

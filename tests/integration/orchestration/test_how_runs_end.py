@@ -14,7 +14,8 @@ from apps.inference.services import delivery
 from apps.orchestration import journal, leases, selectors
 from apps.orchestration.records import Head
 from apps.orchestration.services import control, engine, starting, upkeep
-from apps.orchestration.types import EventType, RunFilter, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
+from apps.orchestration.types.serving import RunFilter
 from octavo.kernel import ids
 from octavo.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from octavo.kernel.scope import SYSTEM, Principal, PrincipalKind

@@ -10,7 +10,7 @@ from django.db import connections
 from apps.orchestration import inbox, journal
 from apps.orchestration.records import Fenced
 from apps.orchestration.services import control
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types.runs import RunStatus
 from tests import runs
 from tests.runs import Bench
 

@@ -4,7 +4,8 @@ import pytest
 
 from apps.orchestration import inbox, selectors
 from apps.orchestration.services import control
-from apps.orchestration.types import EventType, RunFilter, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
+from apps.orchestration.types.serving import RunFilter
 from octavo.kernel.errors import Conflict, InvalidInput
 from tests import runs, toolbox
 from tests.runs import Bench

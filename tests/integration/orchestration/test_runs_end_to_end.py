@@ -1,6 +1,6 @@
 """A run in this process, from its start to its end, over a real model protocol and database."""
 
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from tests import runs
 from tests.runs import Bench
 

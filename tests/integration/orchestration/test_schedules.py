@@ -11,13 +11,12 @@ from apps.accounts import services as accounts
 from apps.accounts.types import Role
 from apps.orchestration import selectors
 from apps.orchestration.services import scheduling, triggers
-from apps.orchestration.types import (
-    EventType,
+from apps.orchestration.types.runs import EventType, RunStatus
+from apps.orchestration.types.triggers import (
     FiringOutcome,
     FiringView,
     Missed,
     Overlap,
-    RunStatus,
     TriggerKind,
     TriggerView,
 )

@@ -9,7 +9,8 @@ from django.db import connections
 
 from apps.orchestration import journal, leases, selectors, slots
 from apps.orchestration.services import control, limiting, starting, upkeep
-from apps.orchestration.types import LimitKind, Priority, RunStatus
+from apps.orchestration.types.runs import Priority, RunStatus
+from apps.orchestration.types.serving import LimitKind
 from octavo.kernel import clock, ids
 from tests import runs
 from tests.runs import Bench

@@ -6,7 +6,7 @@ import pytest
 
 from apps.orchestration import inbox
 from apps.orchestration.services import control
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from octavo.kernel.errors import Conflict, InvalidInput
 from tests import runs
 from tests.runs import Bench

@@ -9,7 +9,7 @@ import pytest
 from apps.agents.types import Access, SpaceGrant, Strategy
 from apps.orchestration import selectors
 from apps.orchestration.services import upkeep
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from tests import runs
 from tests.integration.context.word_vectors import WordVectors, point_embedding_at
 from tests.runs import Bench

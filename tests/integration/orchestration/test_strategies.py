@@ -4,7 +4,7 @@ import pytest
 
 from apps.agents.types import Strategy, WhenStuck
 from apps.orchestration.services import control
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from tests import runs
 from tests.runs import Bench
 

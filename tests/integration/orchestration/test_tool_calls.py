@@ -14,7 +14,7 @@ from apps.governance.services import approvals
 from apps.governance.types import Verdict
 from apps.orchestration import journal, leases, selectors
 from apps.orchestration.services import control, direct, engine
-from apps.orchestration.types import EventType, RunStatus, ToolCallView
+from apps.orchestration.types.runs import EventType, RunStatus, ToolCallView
 from octavo.kernel import ids
 from octavo.kernel.errors import Forbidden, InvalidInput, NotFound
 from octavo.kernel.scope import Scope

@@ -12,7 +12,7 @@ from apps.governance.services import approvals
 from apps.governance.types import Approval, Verdict
 from apps.orchestration import selectors
 from apps.orchestration.services import control, upkeep
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from octavo.kernel import ids
 from octavo.kernel.errors import Conflict
 from tests import runs, toolbox

@@ -16,7 +16,8 @@ from apps.governance.types import ApprovalStatus, Verdict
 from apps.orchestration import selectors
 from apps.orchestration.fold import STEP_RESULTS
 from apps.orchestration.services import control, retrying, upkeep, workflow_runs, workflows
-from apps.orchestration.types import EventType, RunFilter, RunStatus, RunView
+from apps.orchestration.types.runs import EventType, RunStatus, RunView
+from apps.orchestration.types.serving import RunFilter
 from octavo.kernel.errors import Forbidden, InvalidInput
 from octavo.kernel.scope import Scope
 from tests import runs

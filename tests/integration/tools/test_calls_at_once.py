@@ -10,7 +10,7 @@ from apps.governance import selectors as governance
 from apps.governance.services import approvals
 from apps.governance.types import ApprovalStatus, Verdict
 from apps.orchestration.services import control
-from apps.orchestration.types import EventType, RunStatus
+from apps.orchestration.types.runs import EventType, RunStatus
 from octavo.kernel import ids
 from tests import runs
 from tests.integration.tools.conftest import HttpUpstream

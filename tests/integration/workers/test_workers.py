@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from apps.orchestration import selectors
-from apps.orchestration.types import RunStatus
+from apps.orchestration.types.runs import RunStatus
 from octavo.devserver.processes import ROOT, child_environment
 from octavo.kernel import jobs
 from tests import runs, toolbox

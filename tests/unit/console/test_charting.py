@@ -3,7 +3,7 @@
 from itertools import combinations
 
 from apps.console.charting import Box, chart_of
-from apps.orchestration.types import WorkflowEdge, WorkflowNode, WorkflowPicture
+from apps.orchestration.types.workflows import WorkflowEdge, WorkflowNode, WorkflowPicture
 
 
 def node(name: str, body: WorkflowPicture | None = None) -> WorkflowNode:

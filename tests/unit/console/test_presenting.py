@@ -9,7 +9,7 @@ import pytest
 
 from apps.console import diffing, formatting, navigation, timeline, trees
 from apps.observability.types import SpanKind
-from apps.orchestration.types import EventType, EventView, RunStatus, RunView
+from apps.orchestration.types.runs import EventType, EventView, RunStatus, RunView
 from octavo.kernel import clock
 
 START = clock.now().replace(microsecond=0) - timedelta(hours=3)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from apps.orchestration import replaying
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 from tests import histories
 
 

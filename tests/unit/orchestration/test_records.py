@@ -5,7 +5,7 @@ import pytest
 
 from apps.orchestration import drafts, journal
 from apps.orchestration.records import Blobs, dump
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 
 
 def test_equal_content_has_one_name_whatever_the_order_of_its_keys() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.orchestration import timing
-from apps.orchestration.types import Missed, Timing
+from apps.orchestration.types.triggers import Missed, Timing
 from octavo.kernel.errors import InvalidInput
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

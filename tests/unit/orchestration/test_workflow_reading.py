@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.orchestration.types import WorkflowProblem
+from apps.orchestration.types.workflows import WorkflowProblem
 from apps.orchestration.workflows.checking import check_definition
 from apps.orchestration.workflows.documents import Unreadable, read_document, write_document
 from apps.orchestration.workflows.reading import read_definition

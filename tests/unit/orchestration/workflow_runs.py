@@ -10,7 +10,7 @@ from typing import Any
 from apps.agents.types import CallModel, Fail, Finish
 from apps.orchestration.programs import CallTool, Task
 from apps.orchestration.records import Record
-from apps.orchestration.types import EventType
+from apps.orchestration.types.runs import EventType
 from apps.orchestration.workflows.documents import read_document
 from apps.orchestration.workflows.interpreting import Interpreter
 from apps.orchestration.workflows.reading import read_definition

@@ -16,7 +16,7 @@ from rich.console import Console
 from apps.accounts import selectors as accounts
 from apps.orchestration import selectors, terminal
 from apps.orchestration.services import starting
-from apps.orchestration.types import EVENTS_CHANNEL, RunStatus, RunView
+from apps.orchestration.types.runs import EVENTS_CHANNEL, RunStatus, RunView
 from octavo.kernel import ids, redis
 from octavo.kernel.errors import OctavoError
 from octavo.kernel.scope import Scope

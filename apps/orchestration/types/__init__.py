@@ -1,0 +1,1 @@
+"""What other layers know of orchestration, one module a subject."""
