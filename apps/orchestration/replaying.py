@@ -16,6 +16,11 @@ from apps.orchestration.records import Blobs, Record, RunFacts
 from apps.orchestration.single_call import SingleCall
 from apps.orchestration.types.histories import Difference, Replayed
 from apps.orchestration.types.runs import EventType
+from apps.orchestration.workflows.interpreting import Interpreter
+from apps.orchestration.workflows.types import Definition as WorkflowDefinition
+
+type Pinned = Definition | WorkflowDefinition | None
+"""What a run is pinned to; None for one tool call."""
 
 _NOT_DECIDED = {"deadline"}
 """Codes of failures that the clock brings, not the loop."""
@@ -23,7 +28,7 @@ _NOT_DECIDED = {"deadline"}
 
 def check(
     run: RunFacts,
-    definition: Definition | None,
+    definition: Pinned,
     records: Sequence[Record],
     contents: Mapping[str, Any],
     *,
@@ -49,15 +54,19 @@ def check(
     return Replayed(equal=True, first_difference=None, events=len(records))
 
 
-def program_of(run: RunFacts, definition: Definition | None) -> Program:
-    if definition is None:
-        return SingleCall(run.tool, run.input)
-    return activation.agent_program(run, definition)
+def program_of(run: RunFacts, definition: Pinned) -> Program:
+    match definition:
+        case None:
+            return SingleCall(run.tool, run.input)
+        case Definition():
+            return activation.agent_program(run, definition)
+        case _:
+            return Interpreter(definition, run.input)
 
 
 def folded(
     run: RunFacts,
-    definition: Definition | None,
+    definition: Pinned,
     records: Iterable[Record],
     contents: Mapping[str, Any],
 ) -> Folded:

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('agents', '0001_initial'),
-        ('orchestration', '0004_finding_runs'),
+        ('orchestration', '0006_forks'),
     ]
 
     operations = [

@@ -94,6 +94,12 @@ def _forkable(scope: Scope, run_id: UUID) -> Run:
             "The loop of this run is outside of Octavo, which cannot go on with it. Fork it there.",
             head=view.status.value,
         )
+    if view.workflow is not None:
+        raise Conflict(
+            "Runs of workflows cannot be forked. Start the workflow again with another input, or "
+            "save a version of it that begins further on.",
+            head=view.status.value,
+        )
     if view.agent is None:
         raise Conflict(
             f"This run is one call of {view.tool}, so there is nothing to go on with. Make the "

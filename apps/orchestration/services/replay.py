@@ -10,6 +10,7 @@ from apps.orchestration.selectors import get_run, list_runs
 from apps.orchestration.types.histories import Replayed
 from apps.orchestration.types.runs import RunView
 from apps.orchestration.types.serving import RunFilter
+from apps.orchestration.workflows import catalog
 from octavo.kernel.errors import Conflict
 from octavo.kernel.scope import Scope
 
@@ -49,9 +50,11 @@ def replay_runs(
 
 def _check(row: Run) -> Replayed:
     run = facts_of(row)
-    definition = None
+    definition: replaying.Pinned = None
     if row.agent_version_id is not None:
         definition = agents.get_definition(version_id=row.agent_version_id)
+    elif row.workflow_version_id is not None:
+        definition = catalog.get_definition(version_id=row.workflow_version_id)
     records = journal.read_events(row.id)
     contents = activation.contents_of(run, records)
     return replaying.check(run, definition, records, contents, inherited=row.forked_at_seq or 0)
@@ -68,6 +71,8 @@ def facts_of(row: Run) -> RunFacts:
         agent_name=row.agent_name,
         agent_version_id=row.agent_version_id,
         tool=row.tool,
+        workflow_name=row.workflow_name,
+        workflow_version_id=row.workflow_version_id,
         key_id=row.key_id,
         strategy=row.strategy,
         input=row.input,

@@ -79,7 +79,7 @@ class Interpreter:
 
     def apply(self, record: Record, data: Mapping[str, Any]) -> None:
         """A result of a step that is needed no more changes nothing."""
-        if data.get("trust", _TRUSTED) != _TRUSTED:
+        if data.get("trust", _TRUSTED) != _TRUSTED or data.get("tainted", False):
             self.tainted = True
         is_tried_again = record.type is EventType.MODEL_FAILED and data["retry_in"] is not None
         if is_tried_again or record.step not in self._takers or self._end is not None:
