@@ -181,14 +181,12 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
                 rows[anchor] = replace(_failed(event), anchor=anchor)
             case EventType.TOOL_FAILED:
                 _add(rows, _failed(event))
-            case EventType.NOTE:
-                _add(rows, _told(event))
+            case EventType.NOTE | EventType.SIGNAL_RECEIVED:
+                _add(rows, _told(event) if event.type is EventType.NOTE else _signal(event))
             case EventType.RUN_PAUSED:
                 opened["paused?"] = _add(rows, _paused(event))
             case EventType.RUN_RESUMED:
                 _close(rows, opened.pop("paused?", ""), event)
-            case EventType.SIGNAL_RECEIVED:
-                _add(rows, _signal(event))
             case EventType.INPUT_REQUESTED:
                 opened[f"{event.step}?"] = parked[event.step] = _add(rows, _question(event))
             case EventType.APPROVAL_REQUESTED | EventType.EFFECT_UNKNOWN:

@@ -42,7 +42,7 @@ def faults_of_compose(line: str) -> list[str]:
 
 
 def faults_of(block: Block) -> list[str]:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     known = (ROOT / ".env.example").read_text()
     faults = []
     for line in filter(None, block.text.splitlines()):

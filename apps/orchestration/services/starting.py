@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -231,10 +231,8 @@ def write_run(
     }
     sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]
-    if is_queued and deadline_at is not None:
-        sql.run(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
     if is_queued:
-        jobs.enqueue("orchestration.advance", run_id=str(run_id))
+        _queue(run_id, deadline_at)
     if budget_usd is not None:
         limit_run(scope, run_id, budget_usd)
     audit.record(
@@ -243,6 +241,12 @@ def write_run(
         target=ids.encode(ids.Kind.RUN, run_id),
         payload={"agent": agent.name, "version": agent.version, **noted},
     )
+
+
+def _queue(run_id: UUID, deadline_at: datetime | None) -> None:
+    if deadline_at is not None:
+        sql.run(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
+    jobs.enqueue("orchestration.advance", run_id=str(run_id))
 
 
 def _of_cause(cause: Cause | None) -> dict[str, Any]:

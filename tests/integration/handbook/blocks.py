@@ -21,6 +21,7 @@ class Kind(StrEnum):
     PYTHON = "python"  # the same
     REQUEST = "request"  # `POST /path {…}`: sent
     CLIENT = "client"  # an MCP client: its address and header are used by the SDK's client
+    FILE = "file"  # a workflow as YAML: the commands after it read it
     FILTER = "filter"  # the filter of a search: sent with one
     MACHINE = "machine"  # git, make, docker compose: compared with the files they read
     SETTINGS = "settings"  # lines of .env: each name is in .env.example
@@ -39,6 +40,8 @@ class Block:
         first = self.text.lstrip("\n").split("\n", 1)[0]
         if self.language == "python":
             return Kind.PYTHON
+        if self.language == "yaml":
+            return Kind.FILE
         if "┌" in self.text:
             return Kind.PICTURE
         if _CLIENT.match(first):
@@ -46,7 +49,7 @@ class Block:
         if _SETTING.match(first):
             return Kind.SETTINGS
         starts = {
-            ("curl ", "python manage.py ", "source ", "export "): Kind.SHELL,
+            ("curl ", "python manage.py ", "source ", "export ", "hook="): Kind.SHELL,
             ("docker compose ", "make ", "git clone "): Kind.MACHINE,
             ("POST ", "PUT ", "PATCH ", "GET ", "DELETE "): Kind.REQUEST,
             ("{",): Kind.FILTER,

@@ -131,7 +131,7 @@ def _home(folder: Path) -> Path:
 
 
 def test_every_command_works_as_it_is_written(reader: Reader) -> None:
-    kinds = (Kind.SHELL, Kind.PYTHON, Kind.REQUEST, Kind.CLIENT, Kind.FILTER)
+    kinds = (Kind.FILE, Kind.SHELL, Kind.PYTHON, Kind.REQUEST, Kind.CLIENT, Kind.FILTER)
     failed = []
     said = []
     for block in of_kind(*kinds):
@@ -147,6 +147,12 @@ def _shell(reader: Reader, text: str) -> str:
     printed = reader.run("bash", "-euc", text)
     assert '"status":"failed"' not in printed.replace(" ", ""), printed
     return printed
+
+
+def _file(reader: Reader, text: str) -> str:
+    name = text.partition("name: ")[2].split()[0]
+    (reader.folder / f"{name}.yaml").write_text(text)
+    return name
 
 
 def _python(reader: Reader, text: str) -> str:
@@ -193,6 +199,7 @@ async def _tools(url: str) -> list[str]:
 
 
 _PROOFS = {
+    Kind.FILE: _file,
     Kind.SHELL: _shell,
     Kind.PYTHON: _python,
     Kind.REQUEST: _request,
