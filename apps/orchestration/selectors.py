@@ -23,6 +23,7 @@ from apps.orchestration import (
     journal,
     reasons,
     tracing,
+    workers,
 )
 from apps.orchestration.fold import is_result
 from apps.orchestration.models import FINAL, BulkJob, ConcurrencyLimit, Firing, Run, Trigger
@@ -206,6 +207,11 @@ def list_firings(
     given = {name: value for name, value in wanted.items() if value is not None}
     rows = Firing.objects.filter(trigger_id=trigger.id, **given)
     return [firing_view(row) for row in rows.order_by("-id")[:limit]]
+
+
+def count_workers() -> int:
+    """How many processes of the installation take runs."""
+    return sum(worker.is_alive for worker in workers.list_seen())
 
 
 def count_ready() -> int:

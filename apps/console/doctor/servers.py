@@ -116,12 +116,12 @@ def _place() -> str:
 
 
 def workers() -> Sequence[Finding]:
-    """Every worker listens for wake-ups, so the listeners are the workers."""
+    """Those that have shown themselves in the database lately; they need Redis to be woken."""
     try:
-        listening: Any = client().pubsub_numsub(jobs.PING_CHANNEL)
+        client().ping()
     except redis.RedisError:
         return [broken("Workers", "cannot be counted without Redis", "Start Redis first.")]
-    alive = sum(count for _, count in listening)
+    alive = runs.count_workers()
     waiting, oldest = jobs.count_waiting(), jobs.oldest_waiting_seconds()
     detail = f"{alive} alive; {runs.count_ready()} runs and {waiting} jobs wait"
     step = "Start Octavo (`make up`), or a worker of its own; then see the lines of `worker`."
