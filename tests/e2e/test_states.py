@@ -17,7 +17,7 @@ from tests.integration.tools.conftest import (
 __all__ = ["_closed_connections", "_modern", "modern", "settings_of_egress"]
 
 LOOKS = (("light", "wide"), ("dark", "narrow"))
-REFUSED = ("status of 40", "status of 422", "status of 503")  # Chromium tells of each by itself
+REFUSED = ("status of 40", "status of 422", "status of 50")  # Chromium tells of each by itself
 EMPTY = {
     "home": "/",
     "runs": "/runs",
