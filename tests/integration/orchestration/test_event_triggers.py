@@ -12,6 +12,7 @@ from apps.context.services import spaces, writing
 from apps.orchestration import selectors
 from apps.orchestration.services import reacting, triggers
 from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.types.serving import RunFilter
 from apps.orchestration.types.triggers import (
     EventSettings,
     FiringOutcome,
@@ -76,7 +77,9 @@ def test_an_entry_that_fits_starts_a_run_with_it(bench: Bench) -> None:
     with ThreadPoolExecutor(3) as pool:
         assert sum(pool.map(react, range(3))) == 4
     assert reacting.react() == 0
-    started = selectors.list_runs(scope=bench.scope, triggered_by=trigger.public_id)
+    started = selectors.list_runs(
+        scope=bench.scope, wanted=RunFilter(triggered_by=trigger.public_id)
+    )
     assert [run.input["key"] for run in reversed(started)] == ["mail/1", "mail/2"]
     assert started[0].input["event"] == "entry_written"
     tainted = [runs.events(bench.scope, run.id)[0].data.get("tainted") for run in started]

@@ -12,6 +12,7 @@ from apps.accounts.types import Role
 from apps.orchestration import selectors
 from apps.orchestration.services import scheduling, triggers
 from apps.orchestration.types.runs import EventType, RunStatus
+from apps.orchestration.types.serving import RunFilter
 from apps.orchestration.types.triggers import (
     FiringOutcome,
     FiringView,
@@ -63,7 +64,9 @@ def test_a_due_schedule_starts_one_run_and_says_when_it_comes_again(bench: Bench
     assert started.type is EventType.RUN_STARTED
     assert started.data["triggered_by"]["trigger"] == schedule.public_id
     assert "tainted" not in started.data
-    listed = selectors.list_runs(scope=bench.scope, triggered_by=schedule.public_id)
+    listed = selectors.list_runs(
+        scope=bench.scope, wanted=RunFilter(triggered_by=schedule.public_id)
+    )
     assert [run.id for run in listed] == [done.id]
     again = selectors.get_trigger(scope=bench.scope, kind=SCHEDULE, trigger_id=schedule.id)
     assert again.last == firing
