@@ -103,6 +103,16 @@ def test_asked_and_waited(bench: Bench) -> None:
     histories.write("asked_and_waited", run.id)
 
 
+def test_signalled(bench: Bench) -> None:
+    runs.save(bench.scope, tools=("await_signal",))
+    calls = [["await_signal", {"name": "paid"}], ["await_signal", {"name": "sent"}]]
+    run = runs.start(bench.scope, calls=calls, answer="done")
+    for name, payload in (("sent", {"parcels": 2}), ("paid", 17)):
+        control.signal_run(scope=bench.scope, run_id=run.id, name=name, payload=payload)
+    _finish(bench, run)
+    histories.write("signalled", run.id)
+
+
 def test_doubted(bench: Bench) -> None:
     runs.save(bench.scope)
     calls = [["box_far_send", {"n": 1, "mood": "breaks off"}], ["box_send", {"n": 2}]]
