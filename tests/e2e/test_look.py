@@ -77,17 +77,10 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
 
 
 def _look(page: Any, url: str, name: str) -> list[str]:
-    """What is wrong with the page each time that it is opened: a busy machine moves things once."""
-    faults = _open(page, url, name)
-    if faults:
-        faults = _open(page, url, name)
-    page.evaluate("window.scrollTo(0, 0)")
-    page.screenshot(path=OUT / f"{name}.png", full_page=name.endswith("narrow"))
-    return faults
-
-
-def _open(page: Any, url: str, name: str) -> list[str]:
     assert page.goto(url).status == 200
     if name.startswith("run_waiting"):
         page.locator("#live[data-state=live]").wait_for(state="attached")
-    return find_faults(page, name)
+    faults = find_faults(page, name)
+    page.evaluate("window.scrollTo(0, 0)")
+    page.screenshot(path=OUT / f"{name}.png", full_page=name.endswith("narrow"))
+    return faults
