@@ -6,17 +6,14 @@ approval, a quarantine and a disabled server hold from the next question on.
 """
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.tools import naming, registry, rows
-from apps.tools.models import Effect, Tool, ToolServer
+from apps.tools.models import Tool, ToolServer
 from apps.tools.types import (
-    EffectState,
-    EffectView,
     ServerView,
     ToolReview,
     ToolState,
@@ -183,20 +180,6 @@ def find_offered(*, scope: Scope, name: str) -> Tool | None:
     """The tool's row if it may be called now, read with its server but not its definition."""
     shown = ("description", "input_schema", "output_schema", "annotations", "warnings", "seen")
     return _offered(scope).defer(*shown).filter(name=name).first()
-
-
-def find_effect(*, run_id: UUID, step: str) -> EffectView | None:
-    """The ledger's line for a step that called an unsafe tool."""
-    row = Effect.objects.filter(run_id=run_id, step=step).first()
-    if row is None:
-        return None
-    return EffectView(
-        run_id=row.run_id,
-        step=row.step,
-        tool=row.tool,
-        idempotency_key=row.idempotency_key,
-        state=EffectState(row.state),
-    )
 
 
 def _tools(scope: Scope) -> "QuerySet[Tool]":

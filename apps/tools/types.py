@@ -324,17 +324,6 @@ class EffectState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EffectView:
-    """The ledger's line for one step of a run."""
-
-    run_id: UUID
-    step: str
-    tool: str
-    idempotency_key: str
-    state: EffectState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BadArguments:
     """Arguments that do not fit a tool's schema, as lines that a model can repair from.
 

@@ -31,7 +31,6 @@ def looking(
     )
     context.add_init_script(_WATCH)
     page = context.new_page()
-    page.set_default_timeout(90_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if _is_error(said) else None)

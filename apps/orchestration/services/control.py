@@ -144,11 +144,6 @@ def give_input(*, scope: Scope, run_id: UUID, content: str) -> RunView:
     return get_run(scope=scope, run_id=run_id)
 
 
-def deliver_mail(*, run_id: UUID, kind: str, body: Mapping[str, Any], dedupe_key: str) -> bool:
-    """Put mail into the run's inbox; False when it was there before, or the run is over."""
-    return inbox.deliver(run_id, kind=kind, body=body, dedupe_key=dedupe_key)
-
-
 def on_approval_decided(*, approval_id: str, run_id: str) -> None:
     """Wake the run that asked. The verdict itself is read from governance, not from this mail."""
     inbox.deliver(

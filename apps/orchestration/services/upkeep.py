@@ -101,8 +101,3 @@ def end_silent() -> int:
 def stop() -> None:
     """This process takes no more runs; live calls are cut off and their runs handed back."""
     leases.stop()
-
-
-def count_held() -> int:
-    """Runs that this process still holds."""
-    return len(leases.held())

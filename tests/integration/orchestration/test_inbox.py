@@ -9,7 +9,6 @@ from django.db import connections
 
 from apps.orchestration import inbox, journal
 from apps.orchestration.records import Fenced
-from apps.orchestration.services import control
 from apps.orchestration.types.runs import RunStatus
 from tests import runs
 from tests.runs import Bench
@@ -121,7 +120,7 @@ def test_mail_to_a_run_that_is_over_is_refused(bench: Bench) -> None:
     runs.save(bench.scope)
     run_id = runs.start(bench.scope).id
     runs.advance(bench.scope, run_id)
-    assert not control.deliver_mail(run_id=run_id, kind="signal", body={}, dedupe_key="late")
+    assert not inbox.deliver(run_id, kind="signal", body={}, dedupe_key="late")
 
 
 def test_a_holder_whose_lease_was_taken_can_neither_append_nor_park(bench: Bench) -> None:

@@ -95,7 +95,6 @@ METHODS = "".join(
 
 
 def test_code_is_cut_before_definitions_and_what_is_said_about_them() -> None:
-    pytest.importorskip("tree_sitter_python")
     text = f"import os\n\n\nclass Tide(Base):\n{METHODS}"
     pieces = split_entry(text, key="tide.py", kind=SpaceKind.CODE)
     assert "".join(piece.text for piece in pieces) == text
