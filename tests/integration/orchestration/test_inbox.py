@@ -10,11 +10,13 @@ from django.db import connections
 from apps.orchestration import inbox, journal
 from apps.orchestration.records import Fenced
 from apps.orchestration.types.runs import RunStatus
+from apps.orchestration.waits import Wait
 from tests import runs
 from tests.runs import Bench
 
 PARENTS = 12
 LETTERS = 25
+WAITS = (Wait(kind="signal", waits_for="mail"),)
 
 
 def _closing(work: object, *arguments: object) -> object:
@@ -41,7 +43,7 @@ def _read_until_parked(run_id: UUID, read: dict[UUID, list[int]]) -> None:
             head.seen_mail = letter.seq
         if random.random() < 0.5:
             threading.Event().wait(random.random() * 0.003)
-        if journal.park(run_id, head, kind="signal", waits_for="mail"):
+        if journal.park(run_id, head, WAITS):
             return
 
 
@@ -64,11 +66,16 @@ def test_no_mail_is_lost_between_parking_and_waking(bench: Bench) -> None:
 
     with ThreadPoolExecutor(7) as pool:
         pumps = [pool.submit(_closing, pump) for _ in range(3)]
-        for sender in [pool.submit(_closing, send, share) for share in range(4)]:
-            sender.result()
-        parked = "SELECT count(*) FROM run WHERE status = 'waiting' AND mail_seq = read_seq"
-        runs.eventually(lambda: bench.rows(parked) == [(PARENTS,)], what="a run sleeps or is stuck")
-        done.set()
+        try:
+            for sender in [pool.submit(_closing, send, share) for share in range(4)]:
+                sender.result()
+            parked = "SELECT count(*) FROM run WHERE status = 'waiting' AND mail_seq = read_seq"
+            runs.eventually(
+                lambda: bench.rows(parked) == [(PARENTS,)] or any(p.done() for p in pumps),
+                what="a run sleeps or is stuck",
+            )
+        finally:
+            done.set()
         for pumping in pumps:
             pumping.result()
 
@@ -98,9 +105,9 @@ def test_a_parked_run_is_woken_with_a_hint_and_a_busy_one_without(bench: Bench) 
     inbox.deliver(run_id, kind="signal", body={}, dedupe_key="1")
     assert _take_runs_from_the_outbox(bench) == []
 
-    assert not journal.park(run_id, claimed[1], kind="signal", waits_for="mail")
+    assert not journal.park(run_id, claimed[1], WAITS)
     claimed[1].seen_mail = 1
-    assert journal.park(run_id, claimed[1], kind="signal", waits_for="mail")
+    assert journal.park(run_id, claimed[1], WAITS)
     inbox.deliver(run_id, kind="signal", body={}, dedupe_key="2")
     assert _take_runs_from_the_outbox(bench) == [run_id]
 
@@ -133,7 +140,7 @@ def test_a_holder_whose_lease_was_taken_can_neither_append_nor_park(bench: Bench
     assert second is not None
     assert second[1].fence > first[1].fence
     for write in (
-        lambda: journal.park(run_id, first[1], kind="signal", waits_for="x"),
+        lambda: journal.park(run_id, first[1], WAITS),
         lambda: journal.finish(run_id, first[1], status=RunStatus.FAILED),
     ):
         try:

@@ -25,6 +25,7 @@ MEMBER = (
         Action.AGENT_MANAGE,
         Action.SPACE_MANAGE,
         Action.TRIGGER_MANAGE,
+        Action.WORKFLOW_MANAGE,
         Action.APPROVAL_DECIDE,
     }
 )
