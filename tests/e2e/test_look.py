@@ -11,50 +11,11 @@ from tests.e2e.looking import find_faults, looking
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
-def _pages(refund: str, answer: str, schedule: str, briefing: str) -> dict[str, str]:
-    return {
-        "home": "/",
-        "runs": "/runs",
-        "run_waiting": f"/runs/{refund}",
-        "run_step": f"/runs/{refund}?step=s3",
-        "run_answer": f"/runs/{answer}",
-        "fork": f"/runs/{refund}/fork?step=tools.1.0",
-        "compare": f"/runs/compare?a={refund}&b={answer}",
-        "run_workflow": f"/runs/{briefing}",
-        "ask": "/ask",
-        "triggers": "/triggers",
-        "trigger": f"/triggers/{schedule}",
-        "approvals": "/approvals",
-        "agents": "/agents",
-        "agent": "/agents/refund-agent",
-        "agent_diff": "/agents/refund-agent?compare=1",
-        "agent_form": "/agents/refund-agent/edit",
-        "workflows": "/workflows",
-        "workflow": "/workflows/briefing",
-        "workflow_diff": "/workflows/briefing?compare=1",
-        "workflow_form": "/workflows/briefing/edit",
-        "spaces": "/context",
-        "space": "/context/handbook",
-        "search": "/context/handbook?q=backup",
-        "history": "/context/shop-rules/history?to=0",
-        "entry": "/context/handbook/entry/docs/files.md",
-        "tools": "/tools",
-        "tool": "/tools/refund_issue",
-        "models": "/models",
-        "connect": "/connect",
-        "keys": "/keys",
-        "members": "/members",
-    }
-
-
 def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.FixtureRequest) -> None:
-    from tests.e2e import stage as acts
+    from tests.e2e.stage import aside
+    from tests.e2e.tour import prepare_tour
 
-    refund = acts.aside(lambda: acts.start_refund(stage.scope))
-    question = "How do I add my own files to a space?"
-    answer = acts.aside(lambda: acts.ask_guide(stage.scope, question))
-    schedule = acts.aside(lambda: acts.make_triggers(stage.scope))
-    briefing = acts.aside(lambda: acts.start_briefing(stage.scope))
+    tour = aside(lambda: prepare_tour(stage.scope))
     OUT.mkdir(parents=True, exist_ok=True)
     with looking(browser, theme="light", size="wide") as page:
         page.goto(stage.url + stage.login_path())
@@ -66,7 +27,7 @@ def test_every_page_looks_right(stage: Any, browser: Any, request: pytest.Fixtur
         for size in ("wide", "narrow"):
             with looking(browser, theme=theme, size=size, state=state) as page:
                 page.goto(stage.url)  # the fonts are at hand from here on
-                for name, path in _pages(refund, answer, schedule, briefing).items():
+                for name, path in tour.items():
                     faults += _look(page, stage.url + path, f"{name}_{theme}_{size}")
     assert faults == [], "\n".join(faults)
     if request.config.getoption("--update-pictures", default=False):
