@@ -25,15 +25,23 @@ _DAY = 24 * 60 * 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
+    """`until_next` says in how many seconds it is due again, if that is before `every_seconds`."""
+
     name: str
     perform: Callable[[], object]
     every_seconds: float
+    until_next: Callable[[], float] | None = None
 
 
 def of_runs() -> tuple[Duty, ...]:
     """What a worker of the queue `runs` does beside them."""
     return (
-        Duty(name="timers", perform=upkeep.fire_timers, every_seconds=1),
+        Duty(
+            name="timers",
+            perform=upkeep.fire_timers,
+            every_seconds=1,
+            until_next=upkeep.seconds_until_timer,
+        ),
         Duty(name="schedules", perform=scheduling.fire_due, every_seconds=1),
         Duty(name="queued runs", perform=scheduling.start_queued, every_seconds=2),
         Duty(name="reactions", perform=reacting.react, every_seconds=1),
@@ -68,18 +76,22 @@ def run(duties: Sequence[Duty], stop: threading.Event) -> None:
     while not stop.is_set():
         for index, duty in enumerate(duties):
             if time.monotonic() >= due[index]:
-                _perform(duty)
-                due[index] = time.monotonic() + duty.every_seconds
+                due[index] = time.monotonic() + _perform(duty)
         stop.wait(max(0.0, min(due.values()) - time.monotonic()))
 
 
-def _perform(duty: Duty) -> None:
+def _perform(duty: Duty) -> float:
+    """In how many seconds it is due again."""
+    pause = duty.every_seconds
     try:
         duty.perform()
         _done[duty.name] = clock.now().isoformat()
+        if duty.until_next is not None:
+            pause = min(pause, duty.until_next())
     except (DatabaseError, InterfaceError) as error:
         log.warning("Duty %s did not reach the database (%s).", duty.name, error)
     except Exception:
         log.exception("Duty %s failed", duty.name)
     finally:
         connections.close_all()
+    return pause

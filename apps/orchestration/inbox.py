@@ -1,5 +1,6 @@
 """One inbox for everything that wakes a run: mail is delivered once, and never lost."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -33,7 +34,7 @@ def deliver(run_id: UUID, *, kind: str, body: Mapping[str, Any], dedupe_key: str
 
 
 @transaction.atomic
-def fire_timers(*, limit: int = 200) -> int:
+def fire_timers(*, limit: int = 50) -> int:
     """Turn due timers into mail. Several processes may do so at once: none fires twice."""
     due = sql.run(statements.TAKE_DUE_TIMERS, limit=limit)
     for timer_id, run_id, key in due:
@@ -41,3 +42,9 @@ def fire_timers(*, limit: int = 200) -> int:
     if due:
         sql.run(statements.MARK_FIRED, ids=[timer_id for timer_id, _, _ in due])
     return len(due)
+
+
+def seconds_until_timer() -> float:
+    """Seconds until the next timer is due; infinite without any."""
+    ((seconds,),) = sql.run(statements.UNTIL_TIMER)
+    return math.inf if seconds is None else max(0.0, float(seconds))

@@ -13,23 +13,18 @@ from django.db import transaction
 from apps.orchestration import statements
 from octavo.kernel import jobs, sql
 
-_TRIES = 5
 _lock = threading.Lock()
 _limited: set[UUID] = set()
 
 
 def choose(hinted: UUID) -> UUID:
-    """The run to take on this hint: in the project that has the fewest under way the one of the
-    lowest rank, so that a hint is leave to work and not an order. Without any, the hinted one.
+    """Take the run whose turn it is on this hint: in the project that has the fewest under way the
+    one of the lowest rank, so that a hint is leave to work and not an order. Without any, the
+    hinted one.
     """
-    for _ in range(_TRIES):
-        found = sql.run(statements.NEXT_IN_TURN)
-        if not found or found[0][0] == hinted:
-            return hinted
-        if sql.run(statements.TAKE_TURN, id=found[0][0]):
-            taken: UUID = found[0][0]
-            return taken
-    return hinted
+    taken = sql.run(statements.TAKE_TURN)
+    chosen: UUID = taken[0][0] if taken else hinted
+    return chosen
 
 
 def claim(*, run_id: UUID, **parameters: Any) -> list[tuple[Any, ...]]:

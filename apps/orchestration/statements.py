@@ -233,8 +233,9 @@ RETURNING id
 """
 
 # The projects with ready runs are found one by one along the index; those that wait as yet, for a
-# slot or after a failure, are passed over, and those whose turn another worker has taken.
-NEXT_IN_TURN = """
+# slot or after a failure, are passed over. Whoever takes a turn locks the row first, so that two
+# hints never take the same run, and none is spent on a run that another has taken.
+TAKE_TURN = """
 WITH RECURSIVE project AS (
   (SELECT project_id FROM run WHERE status = 'ready' AND slot_wait IS NULL
    ORDER BY project_id LIMIT 1)
@@ -244,22 +245,25 @@ WITH RECURSIVE project AS (
     WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id > project.project_id
     ORDER BY run.project_id LIMIT 1)
   FROM project WHERE project.project_id IS NOT NULL
+), in_turn AS MATERIALIZED (
+  SELECT project_id FROM project WHERE project_id IS NOT NULL
+  ORDER BY (
+    SELECT count(*) FROM run AS busy
+    WHERE busy.status = 'running' AND busy.heard_at IS NULL
+      AND busy.project_id = project.project_id), (
+    SELECT run.rank FROM run
+    WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id = project.project_id
+      AND hinted_at <= now()
+    ORDER BY rank LIMIT 1)
 )
-SELECT first.id FROM project, LATERAL (
-  SELECT id, rank FROM run
-  WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id = project.project_id
-    AND hinted_at <= now() AND rank < '9999-01-01'
-  ORDER BY rank LIMIT 1) AS first
-ORDER BY (
-  SELECT count(*) FROM run AS busy
-  WHERE busy.status = 'running' AND busy.heard_at IS NULL
-    AND busy.project_id = project.project_id), first.rank
-LIMIT 1
-"""
-
-TAKE_TURN = """
 UPDATE run SET rank = '9999-01-01'
-WHERE id = %(id)s AND status = 'ready' AND slot_wait IS NULL AND rank < '9999-01-01'
+WHERE id = (
+  SELECT first.id FROM in_turn, LATERAL (
+    SELECT id FROM run
+    WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id = in_turn.project_id
+      AND hinted_at <= now() AND rank < '9999-01-01'
+    ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED) AS first
+  LIMIT 1)
 RETURNING id
 """
 
@@ -380,6 +384,8 @@ TAKE_DUE_TIMERS = """
 SELECT id, run_id, key FROM timer WHERE fired_at IS NULL AND fire_at <= now()
 ORDER BY fire_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 """
+
+UNTIL_TIMER = "SELECT extract(epoch FROM min(fire_at) - now()) FROM timer WHERE fired_at IS NULL"
 
 MARK_FIRED = "UPDATE timer SET fired_at = now() WHERE id = ANY(%(ids)s)"
 

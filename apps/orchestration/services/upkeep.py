@@ -59,8 +59,16 @@ def remind_all() -> int:
 
 
 def fire_timers() -> int:
-    """Turn due timers into mail."""
-    return inbox.fire_timers()
+    """Turn due timers into mail, all there are."""
+    fired = 0
+    while more := inbox.fire_timers():
+        fired += more
+    return fired
+
+
+def seconds_until_timer() -> float:
+    """Seconds until the next timer is due; infinite without any."""
+    return inbox.seconds_until_timer()
 
 
 def choose(run_id: str) -> str:
