@@ -11,7 +11,7 @@ from typing import Any
 from celery.signals import worker_ready, worker_shutting_down
 
 from apps.orchestration.services import upkeep
-from workers import relay, schedules
+from workers import relay, running, schedules
 from workers.app import app
 
 log = logging.getLogger(__name__)
@@ -23,11 +23,14 @@ _wake = threading.Event()
 
 @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
 def start_threads(sender: Any, **_: Any) -> None:
-    """Every worker relays; one that takes runs also keeps them."""
-    _start("octavo-relay", relay.run, app, _stop, _wake.set)
-    if RUNS_QUEUE in sender.app.amqp.queues.consume_from:
-        _start("octavo-heartbeat", upkeep.keep_leases, _stop, _wake)
-        _start("octavo-schedules", schedules.run, schedules.of_runs(), _stop)
+    """Every worker relays; one that takes runs takes those of its own relay, and keeps them."""
+    if RUNS_QUEUE not in sender.app.amqp.queues.consume_from:
+        _start("octavo-relay", relay.run, app, _stop, _wake.set)
+        return
+    running.threads = running.Threads(sender.pool.limit, _stop)
+    _start("octavo-relay", relay.run, app, _stop, _wake.set, running.threads)
+    _start("octavo-heartbeat", upkeep.keep_leases, _stop, _wake)
+    _start("octavo-schedules", schedules.run, schedules.of_runs(), _stop)
 
 
 @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]

@@ -1,75 +1,95 @@
 """Carries hints from the outbox to the broker: deleted and published in one transaction.
 
-Any number of relays may run; a hint that is published twice, or lost afterwards, is harmless.
+Any number of relays may run; a hint that is published twice, or lost afterwards, is harmless. A
+relay whose process takes runs keeps their hints, a few at a time and no more than it has room for:
+workers share what there is, no message is sent for it, and it goes on while Redis is away.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import orjson
 import redis
 from celery import Celery
-from django.db import DatabaseError, InterfaceError, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from kombu.exceptions import OperationalError as BrokerError
 
 from apps.orchestration.services import upkeep
 from octavo.kernel import jobs
 from octavo.kernel.redis import client
+from workers import hints
+from workers.hints import Hint
+from workers.running import Threads
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 32
 POLL_SECONDS = 1.0
 _LONGEST_PAUSE = 10.0
 _MARK = "octavo:relay"
 
-_TAKE = """
-DELETE FROM outbox WHERE id IN (
-  SELECT id FROM outbox WHERE available_at <= now()
-  ORDER BY available_at, id LIMIT %s FOR UPDATE SKIP LOCKED)
-RETURNING name, args
-"""
+
+def keep_runs(threads: Threads) -> bool:
+    """Start runs in this process while there are hints and room; whether there may be more."""
+    room = threads.room()
+    limit = min(BATCH, room)
+    taken = hints.take(limit, runs=True) if limit else []
+    for hint in taken:
+        threads.start(hint.arguments["run_id"])
+    return limit > 0 and len(taken) == limit
 
 
-def relay_batch(app: Celery) -> int:
-    """Publish up to `BATCH` due hints; how many there were. What was not published stays."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_TAKE, [BATCH])
-        rows = cursor.fetchall()
-        if rows:
-            _publish(app, rows)
-    return len(rows)
+def publish(app: Celery, *, runs: bool) -> bool:
+    """Publish a batch of due hints; whether there may be more. What was not published stays."""
+    with transaction.atomic():
+        taken = hints.take(BATCH, runs=runs)
+        if taken:
+            _send(app, taken)
+    return len(taken) == BATCH
 
 
-def _publish(app: Celery, rows: Sequence[tuple[str, str]]) -> None:
+def _send(app: Celery, taken: Sequence[Hint]) -> None:
     with app.producer_pool.acquire(block=True) as producer:
-        for name, arguments in rows:
-            kwargs = orjson.loads(arguments)
-            app.send_task(name, kwargs=kwargs, producer=producer, ignore_result=True)
+        for hint in taken:
+            app.send_task(hint.job, kwargs=hint.arguments, producer=producer, ignore_result=True)
 
 
-def run(app: Celery, stop: threading.Event, on_cancel: Callable[[], None]) -> None:
+def run(
+    app: Celery,
+    stop: threading.Event,
+    on_cancel: Callable[[], None],
+    threads: Threads | None = None,
+) -> None:
     """Relay until `stop`: at once after a ping, otherwise each second; backs off while it cannot.
 
     `on_cancel` is called when somebody asked for a run to end.
     """
-    listener, pause = _Listener(on_cancel), POLL_SECONDS
+    relay_runs = partial(keep_runs, threads) if threads else partial(publish, app, runs=True)
+    listener, retry_at, pause = _Listener(on_cancel), 0.0, POLL_SECONDS
     while not stop.is_set():
         try:
-            if _has_forgotten():
-                upkeep.remind_all()
-            while relay_batch(app) == BATCH and not stop.is_set():
-                continue
-            pause = POLL_SECONDS
+            _repeat(relay_runs, stop)
+            if time.monotonic() >= retry_at:
+                if _has_forgotten():
+                    upkeep.remind_all()
+                _repeat(partial(publish, app, runs=False), stop)
+                pause = POLL_SECONDS
         except (DatabaseError, InterfaceError, BrokerError, redis.RedisError, OSError) as error:
-            log.warning("Hints wait in the outbox (%s); next try in %g s.", error, pause)
-            stop.wait(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            if time.monotonic() >= retry_at:
+                log.warning("Hints wait in the outbox (%s); next try in %g s.", error, pause)
+                retry_at = time.monotonic() + pause
+                pause = min(pause * 2, _LONGEST_PAUSE)
         finally:
             connections.close_all()
         listener.wait(stop)
+
+
+def _repeat(relay: Callable[[], bool], stop: threading.Event) -> None:
+    while not stop.is_set() and relay():
+        continue
 
 
 def _has_forgotten() -> bool:

@@ -21,6 +21,7 @@ Invariants, kept by these statements and by nothing else:
    One that was cancelled is let through, because it only ends.
 9. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
    project: a step of priority is worth ten minutes of waiting, so that no run waits for ever.
+   TAKE_TURN moves it to the end, so that a hint takes a run which no other hint has taken.
 
 Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
 """

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from octavo.devserver.processes import ROOT, worker_command
@@ -66,23 +65,6 @@ def test_a_hundred_runs_through_celery(bench: Bench, processes: Any) -> None:
     runs.eventually(lambda: bench.rows(ENDED) == [(RUNS,)], within=60)
     seconds = float(bench.rows(SPREAD)[0][0])
     report(celery_steps_per_second=round(RUNS * STEPS / seconds))
-
-
-def test_governed_model_calls_of_one_second(bench: Bench, processes: Any) -> None:
-    runs.save(bench.scope)
-    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
-    worker = processes.worker(queues="runs", threads=128, **settings)
-    calls = [["box_look", {"n": n}] for n in range(2)]
-    for _ in range(RUNS):
-        runs.start(bench.scope, calls=calls, delay=1)
-    runs.eventually(lambda: bench.rows(ENDED) == [(RUNS,)], within=120)
-    seconds = float(bench.rows(SPREAD)[0][0])
-    memory = psutil.Process(worker.pid).memory_full_info().pss
-    report(
-        runs_of_three_calls_of_one_second=RUNS,
-        seconds=round(seconds, 2),
-        worker_pss_mb=round(memory / 2**20),
-    )
 
 
 def test_a_fork_of_three_hundred_events(bench: Bench) -> None:

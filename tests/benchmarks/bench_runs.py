@@ -68,9 +68,12 @@ def test_steps_a_second_beside_peers(bench: Bench, processes: Any) -> None:
         name: {key: round(statistics.median(one[key] for one in rounds)) for key in rounds[0]}
         for name, rounds in figures.items()
     }
+    runs.save(bench.scope, "governed")
+    governed = round(statistics.median(_governed(bench) for _ in range(ROUNDS)))
     out = Path(os.environ.get("OCTAVO_BENCH_OUT", ROOT / "out")) / "bench_runs.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"steps_a_second": report, "rounds": figures}, indent=2))
+    written = {"steps_a_second": report, "governed_steps_a_second": governed, "rounds": figures}
+    out.write_text(json.dumps(written, indent=2))
     sys.stdout.write(json.dumps(report) + "\n")
     if len(report) > 1:
         assert all(
@@ -101,6 +104,16 @@ def _sequential(bench: Bench) -> float:
         began = time.perf_counter()
         take_steps(active, STEPS)
         return STEPS / (time.perf_counter() - began)
+
+
+def _governed(bench: Bench) -> float:
+    """Model calls over HTTP and tool calls, with policy, budget, usage and spans, in one thread."""
+    calls = [["box_look", {"n": n}] for n in range(11)]
+    run = runs.start(bench.scope, agent="governed", calls=calls, answer="done")
+    began = time.perf_counter()
+    done = runs.advance(bench.scope, run.id)
+    assert done.steps == 2 * len(calls) + 1, done
+    return done.steps / (time.perf_counter() - began)
 
 
 def _together(bench: Bench, count: int = RUNS) -> float:

@@ -1,14 +1,13 @@
 """Jobs of the runs queue. A lost or repeated message is harmless: the lease decides who works."""
 
-from apps.orchestration.services import bulk, control, engine, upkeep
+from apps.orchestration.services import bulk, control
+from workers import running
 from workers.app import app
 
 
 @app.task(name="orchestration.advance")  # type: ignore[untyped-decorator]
 def advance(run_id: str) -> None:
-    chosen = upkeep.choose(run_id)
-    engine.advance(run_id=chosen)
-    upkeep.pass_slot(chosen)
+    running.threads.wait(run_id)
 
 
 @app.task(name="orchestration.cancel_children")  # type: ignore[untyped-decorator]

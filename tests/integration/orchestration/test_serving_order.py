@@ -1,6 +1,7 @@
 """Runs are served by priority, between projects in turn, and never more at once than a limit."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -53,6 +54,22 @@ def test_two_hints_never_choose_the_same_run(bench: Bench) -> None:
     assert slots.choose(third) == first
     assert slots.choose(third) == second
     assert slots.choose(third) == third
+
+
+def test_as_many_hints_at_once_choose_as_many_runs(bench: Bench) -> None:
+    runs.save(bench.scope)
+    started = [begin(bench) for _ in range(16)]
+    barrier = threading.Barrier(len(started))
+
+    def choose(hinted: UUID) -> UUID:
+        barrier.wait()
+        try:
+            return slots.choose(hinted)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(started)) as pool:
+        assert sorted(pool.map(choose, started)) == sorted(started)
 
 
 def test_the_project_with_fewest_runs_under_way_goes_first(bench: Bench) -> None:

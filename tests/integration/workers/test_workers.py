@@ -83,6 +83,30 @@ def test_hints_lost_with_redis_are_sent_again(bench: Bench, processes: Any, redi
     assert worker.is_alive
 
 
+def test_hints_without_room_wait_for_whoever_has_a_thread(bench: Bench, processes: Any) -> None:
+    runs.save(bench.scope)
+    processes.worker(queues="runs", threads=1, **SETTINGS)
+    runs.start(bench.scope, delay=30)
+    runs.eventually(lambda: bench.chat.open_calls == 1)
+    for _ in range(20):
+        runs.start(bench.scope, answer="x")
+    processes.worker(queues="runs", threads=2, **SETTINGS)
+    runs.eventually(lambda: bench.rows(ENDED) == [(20,)], within=5)
+    assert bench.rows("SELECT DISTINCT hints FROM run") == [(0,)]
+    assert bench.rows("SELECT count(*) FROM outbox") == [(0,)]
+
+
+def test_a_worker_that_takes_no_runs_sends_their_hints_to_one_that_does(
+    bench: Bench, processes: Any
+) -> None:
+    runs.save(bench.scope)
+    started = [runs.start(bench.scope, answer="x") for _ in range(3)]
+    processes.worker(queues="control", threads=1, **SETTINGS)
+    runs.eventually(lambda: bench.rows("SELECT count(*) FROM outbox") == [(0,)])
+    processes.worker(queues="runs", threads=1, **SETTINGS)
+    runs.eventually(lambda: bench.rows(ENDED) == [(len(started),)], within=5)
+
+
 def test_spent_answers_and_login_links_are_pruned_by_a_worker(bench: Bench, processes: Any) -> None:
     bench.rows(
         "INSERT INTO idempotency_key (principal_id, project_id, key, fingerprint, created_at) "
