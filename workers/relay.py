@@ -68,23 +68,42 @@ def run(
     `on_cancel` is called when somebody asked for a run to end.
     """
     relay_runs = partial(keep_runs, threads) if threads else partial(publish, app, runs=True)
-    listener, retry_at, pause = _Listener(on_cancel), 0.0, POLL_SECONDS
+    listener, pause = _Listener(on_cancel), _Pause()
     while not stop.is_set():
         try:
             _repeat(relay_runs, stop)
-            if time.monotonic() >= retry_at:
-                if _has_forgotten():
-                    upkeep.remind_all()
-                _repeat(partial(publish, app, runs=False), stop)
-                pause = POLL_SECONDS
+            if pause.is_over():
+                _relay_jobs(app, stop)
+                pause = _Pause()
         except (DatabaseError, InterfaceError, BrokerError, redis.RedisError, OSError) as error:
-            if time.monotonic() >= retry_at:
-                log.warning("Hints wait in the outbox (%s); next try in %g s.", error, pause)
-                retry_at = time.monotonic() + pause
-                pause = min(pause * 2, _LONGEST_PAUSE)
+            pause.begin(error)
         finally:
             connections.close_all()
         listener.wait(stop)
+
+
+def _relay_jobs(app: Celery, stop: threading.Event) -> None:
+    if _has_forgotten():
+        upkeep.remind_all()
+    _repeat(partial(publish, app, runs=False), stop)
+
+
+class _Pause:
+    """How long nothing is published after a failure; longer with each."""
+
+    def __init__(self) -> None:
+        self._until, self._seconds = 0.0, POLL_SECONDS
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def begin(self, error: Exception) -> None:
+        """Unless one is under way already."""
+        if not self.is_over():
+            return
+        log.warning("Hints wait in the outbox (%s); next try in %g s.", error, self._seconds)
+        self._until = time.monotonic() + self._seconds
+        self._seconds = min(self._seconds * 2, _LONGEST_PAUSE)
 
 
 def _repeat(relay: Callable[[], bool], stop: threading.Event) -> None:
