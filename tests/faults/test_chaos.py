@@ -29,7 +29,7 @@ from apps.governance import selectors as governance
 from apps.governance.services import approvals
 from apps.governance.types import ApprovalStatus, Verdict
 from apps.orchestration import selectors
-from apps.orchestration.services import control
+from apps.orchestration.services import control, workflow_runs, workflows
 from octavo.devserver.postgres import ensure_postgres
 from octavo.devserver.processes import RunningProcess, is_ready, worker_command
 from octavo.devserver.redis import ensure_redis
@@ -60,6 +60,7 @@ GROUP BY 1, 2 HAVING count(*) > 1
 UNREAD = "SELECT id FROM run WHERE status = 'waiting' AND mail_seq > read_seq"
 ENDS = "SELECT status, count(*) FROM run GROUP BY 1"
 STUCK = "SELECT id, status, waiting_on, crashes, error FROM run WHERE status <> 'done'"
+WORKFLOWS_DONE = "SELECT count(*) FROM run WHERE workflow_name = 'outer' AND status = 'done'"
 COUNTED = "SELECT run_id, step, count(*) FROM toolbox_count GROUP BY 1, 2"
 ANSWERED = """
 SELECT run_id, step FROM event WHERE type = 'tool_answered' AND data->>'tool' = %s
@@ -78,7 +79,35 @@ KINDS: tuple[tuple[str, Any], ...] = (
     ("signal", [["await_signal", {"name": "go"}], ["box_count", {"n": 1}]]),
     ("question", [["ask_person", {"question": "Well?"}], ["box_keyed", {"n": 1}]]),
     ("child", [["agent__scout", {"input": '{"calls": [["box_count", {"n": 1}]]}'}]]),
+    ("workflow", None),
 )
+INNER = """
+nodes: [{id: far, kind: tool, tool: box_far_keyed, arguments: {n: 1}}]
+"""
+OUTER = """
+nodes:
+  - {id: nap, kind: wait, seconds: 1}
+  - id: each
+    kind: map
+    over: input.items
+    concurrency: 2
+    body:
+      nodes:
+        - {id: count, kind: tool, tool: box_count, arguments: {n: "{{ item }}"}}
+        - {id: send, kind: tool, tool: box_send, arguments: {n: "{{ item }}", seconds: 0.2}}
+      edges: [{from: count, to: send}]
+  - {id: scout, kind: agent, agent: scout, input: '{"calls": [["box_count", {"n": 1}]]}'}
+  - {id: enough, kind: branch}
+  - {id: sure, kind: approval, message: "Go on?"}
+  - {id: inner, kind: workflow, workflow: inner, input: {n: 1}}
+edges:
+  - {from: nap, to: each}
+  - {from: nap, to: scout}
+  - {from: each, to: enough}
+  - {from: scout, to: enough}
+  - {from: enough, to: sure, when: size(nodes.each.data) == 3}
+  - {from: sure, to: inner}
+"""
 
 
 def patiently[T](ask: Callable[[], T]) -> T:
@@ -277,6 +306,8 @@ def test_every_run_ends_whatever_dies(
     tools = ("box_*", "wait", "await_signal", "ask_person", "agent__scout")
     runs.save(bench.scope, "scout")
     runs.save(bench.scope, tools=tools, limits=Limits(max_steps=40))
+    for name, source in (("inner", INNER), ("outer", OUTER)):
+        workflows.save_workflow(scope=bench.scope, name=name, source=source, create=True)
     fleet = Fleet(processes=processes, port=free_port)
     fleet.keep_up()
     for name in ("worker1", "worker2", "dying1", "dying2"):
@@ -308,12 +339,21 @@ def _break_things(
         patiently(person.look)
         if time.monotonic() > next_start:
             kind, calls = chance.choice(KINDS)
-            patiently(lambda c=calls, k=kind: runs.start(bench.scope, calls=c, delay=0.2, kind=k))
+            patiently(lambda c=calls, k=kind: _start(bench, k, c))
             next_start = time.monotonic() + BETWEEN_STARTS
         if time.monotonic() > next_fault:
             done.append(patiently(lambda: chance.choice(faults)(chance)))
             next_fault = time.monotonic() + BETWEEN_FAULTS
         time.sleep(0.1)
+
+
+def _start(bench: Bench, kind: str, calls: Any) -> None:
+    if kind == "workflow":
+        workflow_runs.start_workflow(
+            scope=bench.scope, workflow="outer", input={"items": [1, 2, 3]}
+        )
+    else:
+        runs.start(bench.scope, calls=calls, delay=0.2, kind=kind)
 
 
 def _settle(bench: Bench, fleet: Fleet, person: Person) -> None:
@@ -329,6 +369,7 @@ def _assert_nothing_is_lost_or_repeated(bench: Bench, caller: Caller) -> None:
     ends = dict(bench.rows(ENDS))
     assert ends.keys() == {"done"}, bench.rows(STUCK)
     assert ends["done"] > SECONDS / 2
+    assert bench.rows(WORKFLOWS_DONE)[0][0] > 0
     assert bench.rows(GAPS) == []
     assert bench.rows(TWICE) == []
     assert bench.rows(UNREAD) == []

@@ -134,10 +134,17 @@ class PlannedChild:
 
 
 def plan_child(
-    *, scope: Scope, parent: RunFacts, step: str, agent: str, input: str | dict[str, Any]
+    *,
+    scope: Scope,
+    parent: RunFacts,
+    step: str,
+    agent: str,
+    input: str | dict[str, Any],
+    tainted: bool,
 ) -> PlannedChild:
     """A run of the agent's newest version that does one step of `parent`, in its agent's name.
 
+    `tainted`: the parent has read what is not trusted, and so has whoever reads its input.
     Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent's agent may not delegate.
     """
     check_request(input)
@@ -151,7 +158,8 @@ def plan_child(
         "depth": parent.depth + 1,
     }
     row = _row(scope, found, input, family=family)
-    write = partial(write_run, scope, found, row, input, None)
+    noted = {"tainted": True} if tainted else None
+    write = partial(write_run, scope, found, row, input, None, noted=noted)
     return PlannedChild(id=row["id"], agent=found, write=write)
 
 

@@ -5,8 +5,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from apps.agents.services import loop
 from apps.orchestration import children, drafts
 from apps.orchestration.activation import Activation
+from apps.orchestration.agent_loop import AgentLoop
 from apps.orchestration.records import Draft
 from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.steps.answering import Permitted, refusal
@@ -14,7 +16,7 @@ from apps.orchestration.types.runs import RunStatus
 from apps.orchestration.waits import Wait
 from apps.tools.types import ToolResult, Trust
 from octavo.kernel import ids
-from octavo.kernel.errors import OctavoError
+from octavo.kernel.errors import InvalidInput, OctavoError
 
 
 def delegate(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
@@ -37,14 +39,34 @@ def _plan(
     activation: Activation, made: Permitted
 ) -> tuple[UUID, Callable[..., Draft], Callable[[], None]]:
     kind, _, name = made.call.name.partition("__")
-    scope, parent, given = activation.scope, activation.run, made.arguments["input"]
+    scope, parent = activation.scope, activation.run
+    given = _conversation(activation, made) if kind == "handoff" else made.arguments["input"]
     if kind == "workflow":
         flow = workflow_runs.plan_child(
             scope=scope, parent=parent, step=made.step, workflow=name, input=given
         )
         return flow.id, partial(drafts.child_started, made.step, workflow=name), flow.write
-    child = starting.plan_child(scope=scope, parent=parent, step=made.step, agent=name, input=given)
+    child = starting.plan_child(
+        scope=scope,
+        parent=parent,
+        step=made.step,
+        agent=name,
+        input=given,
+        tainted=activation.program.tainted,
+    )
     return child.id, partial(drafts.child_started, made.step, agent=name), child.write
+
+
+def _conversation(activation: Activation, made: Permitted) -> str:
+    program = activation.program
+    if not isinstance(program, AgentLoop):
+        raise InvalidInput("Only an agent hands its run over. Give the other one a task instead.")
+    return loop.brief(
+        program.state,
+        agent=activation.run.agent_name,
+        reason=made.arguments["reason"],
+        note=made.arguments.get("note", ""),
+    )
 
 
 def _answer_of(ended: Any) -> ToolResult:
@@ -59,4 +81,4 @@ def _answer_of(ended: Any) -> ToolResult:
         )
     detail = (ended["error"] or {}).get("detail", "")
     text = f"There was no answer: the run {ended['run']} {ended['status']}. {detail}".strip()
-    return ToolResult(text=text, is_error=True, trust=trust)
+    return ToolResult(text=text, structured={"run": ended["run"]}, is_error=True, trust=trust)

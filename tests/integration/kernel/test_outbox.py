@@ -23,7 +23,8 @@ def enqueue_and_roll_back() -> None:
 
 
 @pytest.fixture
-def pings(redis_url: str) -> Iterator["redis.client.PubSub"]:
+def pings(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator["redis.client.PubSub"]:
+    monkeypatch.setattr(jobs, "PING_CHANNEL", "octavo:test-outbox")  # one for all of its databases
     with redis.Redis.from_url(redis_url) as client, client.pubsub() as listener:
         listener.subscribe(jobs.PING_CHANNEL)
         assert listener.get_message(timeout=5)  # the confirmation
