@@ -4,13 +4,15 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
+from apps.accounts import services as accounts
+from apps.accounts.types import Role
 from apps.agents.services import definitions
 from apps.agents.types import AgentView, Definition, Strategy
 from apps.model_registry import services as model_registry
@@ -93,6 +95,12 @@ def eventually(condition: Callable[[], object], *, within: float = 20.0, what: s
     while not condition():
         assert time.monotonic() < deadline, what or "the condition did not come true in time"
         time.sleep(0.05)
+
+
+def robot_of(scope: Scope) -> Scope:
+    """A service in the scope's project, whose approvals the scope's own person may give."""
+    service = accounts.create_service(scope=scope, name="robot", role=Role.MEMBER)
+    return replace(scope, principal=service)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ from octavo.devserver.processes import RunningProcess, is_ready, worker_command
 from octavo.devserver.redis import ensure_redis
 from octavo.kernel import clock
 from octavo.kernel.errors import OctavoError
+from octavo.kernel.scope import Scope
 from tests import runs, toolbox
 from tests.conftest import STATE
 from tests.runs import Bench
@@ -100,12 +101,14 @@ nodes:
   - {id: enough, kind: branch}
   - {id: sure, kind: approval, message: "Go on?"}
   - {id: inner, kind: workflow, workflow: inner, input: {n: 1}}
+  - {id: short, kind: tool, tool: box_look, arguments: {n: 0}}
 edges:
   - {from: nap, to: each}
   - {from: nap, to: scout}
   - {from: each, to: enough}
   - {from: scout, to: enough}
   - {from: enough, to: sure, when: size(nodes.each.data) == 3}
+  - {from: enough, to: short, otherwise: true}
   - {from: sure, to: inner}
 """
 
@@ -333,13 +336,14 @@ def _break_things(
     bench: Bench, fleet: Fleet, person: Person, chance: random.Random, done: list[str]
 ) -> None:
     faults = (fleet.kill, fleet.kill, fleet.freeze, flush_redis, restart_redis, crash_postgres)
+    robot = runs.robot_of(bench.scope)
     until, next_fault, next_start = time.monotonic() + SECONDS, time.monotonic(), 0.0
     while time.monotonic() < until:
         fleet.keep_up()
         patiently(person.look)
         if time.monotonic() > next_start:
             kind, calls = chance.choice(KINDS)
-            patiently(lambda c=calls, k=kind: _start(bench, k, c))
+            patiently(lambda c=calls, k=kind: _start(bench, robot, k, c))
             next_start = time.monotonic() + BETWEEN_STARTS
         if time.monotonic() > next_fault:
             done.append(patiently(lambda: chance.choice(faults)(chance)))
@@ -347,11 +351,9 @@ def _break_things(
         time.sleep(0.1)
 
 
-def _start(bench: Bench, kind: str, calls: Any) -> None:
+def _start(bench: Bench, robot: Scope, kind: str, calls: Any) -> None:
     if kind == "workflow":
-        workflow_runs.start_workflow(
-            scope=bench.scope, workflow="outer", input={"items": [1, 2, 3]}
-        )
+        workflow_runs.start_workflow(scope=robot, workflow="outer", input={"items": [1, 2, 3]})
     else:
         runs.start(bench.scope, calls=calls, delay=0.2, kind=kind)
 

@@ -8,8 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from apps.accounts import services as accounts
-from apps.accounts.types import Role
 from apps.governance import selectors as governance
 from apps.governance.services import approvals
 from apps.governance.types import ApprovalStatus, Verdict
@@ -74,12 +72,6 @@ def save(bench: Bench, name: str, source: str, *, create: bool = True) -> None:
     workflows.save_workflow(scope=bench.scope, name=name, source=source, create=create)
 
 
-def robot_of(bench: Bench) -> Scope:
-    """Somebody whose approvals the bench's own person may give."""
-    service = accounts.create_service(scope=bench.scope, name="robot", role=Role.MEMBER)
-    return replace(bench.scope, principal=service)
-
-
 def start(bench: Bench, name: str, input: Any, *, scope: Scope | None = None) -> RunView:
     return workflow_runs.start_workflow(scope=scope or bench.scope, workflow=name, input=input)
 
@@ -113,7 +105,7 @@ def test_every_kind_of_node_does_its_work(bench: Bench) -> None:
     save(bench, "small", SMALL)
     save(bench, "everything", EVERYTHING)
     given = {"topic": "owls", "items": list(range(20))}
-    run = start(bench, "everything", given, scope=robot_of(bench))
+    run = start(bench, "everything", given, scope=runs.robot_of(bench.scope))
     asked = settle(bench, run.id)
     assert asked.waiting_on is not None, asked.error
     assert (asked.waiting_on.kind, asked.workflow, asked.version) == ("approval", "everything", 1)
@@ -139,7 +131,7 @@ def test_every_kind_of_node_does_its_work(bench: Bench) -> None:
 
 def test_a_refused_approval_fails_the_run_that_has_no_other_way(bench: Bench) -> None:
     save(bench, "ask", "nodes: [{id: sure, kind: approval, message: Go on}]")
-    run = start(bench, "ask", "now", scope=robot_of(bench))
+    run = start(bench, "ask", "now", scope=runs.robot_of(bench.scope))
     assert settle(bench, run.id).waiting_on is not None
     decide(bench, run, Verdict.REFUSE)
     done = settle(bench, run.id)
