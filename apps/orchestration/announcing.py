@@ -9,7 +9,7 @@ RUN_FINISHED = "orchestration.run_finished"
 # Most projects react to nothing, and then nothing is written.
 _IS_AWAITED = """
 SELECT 1 FROM run JOIN run_trigger ON run_trigger.project_id = run.project_id
-WHERE run.id = %(id)s AND run.parent_id IS NULL AND run.agent_id IS NOT NULL
+WHERE run.id = %(id)s AND run.parent_id IS NULL AND run.tool = ''
   AND run_trigger.kind = 'event' AND run_trigger.settings ->> 'on' = 'run_finished' LIMIT 1
 """
 

@@ -389,10 +389,9 @@ class Timer(models.Model):
 class Trigger(models.Model):
     """What starts runs by itself: a schedule, a hook or a reaction, in its owner's name.
 
-    `settings` is shaped by `kind` (see `types`). `agent` is what it starts. The owner is whoever
-    saved it last; `key_id` and `key_scopes` are those of the key they used. `next_due_at` is set
-    while a schedule is not paused. A hook's token is kept as SHA-256; `old_secret` is accepted
-    until `old_secret_until`.
+    `settings` is shaped by `kind` (see `types`); `agent` or `workflow` is what it starts. The owner
+    saved it last, with the key `key_id`. `next_due_at` is set while a schedule is not paused. A
+    hook's token is kept as SHA-256; `old_secret` is accepted until `old_secret_until`.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new)
@@ -401,7 +400,8 @@ class Trigger(models.Model):
     project_id = models.UUIDField()
     kind = models.TextField()
     name = models.TextField(default="", db_default="")
-    agent = models.TextField()
+    agent = models.TextField(default="", db_default="")
+    workflow = models.TextField(default="", db_default="")
     settings = models.JSONField()
     next_due_at = models.DateTimeField(null=True)
     token_hash = models.BinaryField(null=True, unique=True)

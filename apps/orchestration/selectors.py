@@ -177,6 +177,7 @@ def list_triggers(
     limit: int = 50,
     before: UUID | None = None,
     agent: str | None = None,
+    workflow: str | None = None,
     is_paused: bool | None = None,
 ) -> list[TriggerView]:
     """Newest first; `before` is the id of the last one of the page before."""
@@ -185,6 +186,7 @@ def list_triggers(
     wanted = {
         "id__lt": before,
         "agent": agent,
+        "workflow": workflow,
         "paused_at__isnull": None if is_paused is None else not is_paused,
     }
     given = {name: value for name, value in wanted.items() if value is not None}

@@ -50,14 +50,15 @@ INSERT INTO run (
   id, organisation_id, team_id, project_id, workflow_id, workflow_name, workflow_version_id,
   version, strategy, root_id, parent_id, parent_key, depth, status, next_seq, deadline_at, input,
   started_by, starter_id, starter_kind, key_id, key_scopes, is_autonomous, session, metadata,
-  traceparent, retry_of, tags, priority, rank)
+  traceparent, triggered_by, chain_depth, retry_of, tags, priority, rank)
 VALUES (
   %(id)s, %(organisation_id)s, %(team_id)s, %(project_id)s, %(workflow_id)s, %(workflow_name)s,
   %(workflow_version_id)s, %(version)s, 'workflow', %(root_id)s, %(parent_id)s, %(parent_key)s,
   %(depth)s, 'ready', 2,
   now() + %(deadline)s::interval, %(input)s::jsonb, %(started_by)s, %(starter_id)s,
   %(starter_kind)s, %(key_id)s, %(key_scopes)s::jsonb, %(is_autonomous)s, %(session)s,
-  %(metadata)s::jsonb, %(traceparent)s, %(retry_of)s, %(tags)s::text[], %(priority)s::smallint,
+  %(metadata)s::jsonb, %(traceparent)s, %(triggered_by)s, %(chain_depth)s, %(retry_of)s,
+  %(tags)s::text[], %(priority)s::smallint,
   now() - %(priority)s::smallint * interval '10 minutes')
 RETURNING deadline_at
 """

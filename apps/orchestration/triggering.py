@@ -4,7 +4,7 @@ A trigger acts in its owner's name, within the key they used; both are asked abo
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,9 +19,10 @@ from apps.agents import selectors as agents
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.orchestration.models import LIVE, Firing, Run, Trigger
-from apps.orchestration.services import starting
+from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.trigger_rows import public_id
 from apps.orchestration.types.triggers import Cause, FiringOutcome, TriggerKind
+from apps.orchestration.workflows import catalog
 from octavo.kernel import audit, ids
 from octavo.kernel.errors import InvalidInput, NotFound, OctavoError
 from octavo.kernel.scope import Principal, PrincipalKind, Scope
@@ -63,13 +64,38 @@ def get_row(scope: Scope, kind: TriggerKind, trigger_id: UUID, *, lock: bool = F
     return row
 
 
-def check_target(scope: Scope, agent: str) -> None:
-    """Raises `NotFound` for an agent that there is not, `Forbidden` where the caller may not start
-    it: nobody makes a trigger for what they may not do themselves.
+def checked_target(scope: Scope, *, agent: str, workflow: str) -> dict[str, str]:
+    """The columns of what a trigger starts.
+
+    Raises `InvalidInput` unless it is either an agent or a workflow, `NotFound` for one that there
+    is not, `Forbidden` where the caller may not start it: nobody makes a trigger for what they may
+    not do themselves.
     """
+    if bool(agent) == bool(workflow):
+        detail = "name either an agent or a workflow, and not both."
+        raise InvalidInput(
+            f"The trigger starts nothing certain: {detail}",
+            errors=[{"path": "/agent", "detail": detail}],
+        )
+    decisions.ask(
+        scope=scope, action=Action.RUN_START, resource=_resource(scope, agent, workflow)
+    ).require()
+    return {"agent": agent, "workflow": workflow}
+
+
+def changed_target(scope: Scope, row: Trigger, changes: Mapping[str, Any]) -> dict[str, str]:
+    """The same after a change; `agent` and `workflow` replace each other."""
+    named = {name: changes[name] for name in ("agent", "workflow") if name in changes}
+    kept = named or {"agent": row.agent, "workflow": row.workflow}
+    return checked_target(scope, agent=kept.get("agent") or "", workflow=kept.get("workflow") or "")
+
+
+def _resource(scope: Scope, agent: str, workflow: str) -> Resource:
+    if workflow:
+        flow = catalog.get_workflow_unchecked(scope=scope, name=workflow)
+        return Resource(kind=ResourceKind.WORKFLOW, id=flow.id, name=flow.name)
     found = agents.get_agent_unchecked(scope=scope, name=agent)
-    resource = Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
-    decisions.ask(scope=scope, action=Action.RUN_START, resource=resource).require()
+    return Resource(kind=ResourceKind.AGENT, id=found.id, name=found.name)
 
 
 def check_name(name: str) -> str:
@@ -105,7 +131,7 @@ def create(scope: Scope, kind: TriggerKind, **fields: Any) -> Trigger:
             **owned_by(scope),
         )
         row.refresh_from_db()
-        record(scope, row, "create", agent=row.agent)
+        record(scope, row, "create", **started_by(row))
     return row
 
 
@@ -115,7 +141,12 @@ def save(scope: Scope, row: Trigger, **fields: Any) -> None:
         setattr(row, name, value)
     row.save()
     row.refresh_from_db()
-    record(scope, row, "change", agent=row.agent)
+    record(scope, row, "change", **started_by(row))
+
+
+def started_by(row: Trigger) -> dict[str, str]:
+    """The name of what it starts, for the audit."""
+    return {"workflow": row.workflow} if row.workflow else {"agent": row.agent}
 
 
 def record(scope: Scope, row: Trigger, verb: str, **payload: Any) -> None:
@@ -186,7 +217,12 @@ def _start_target(row: Trigger, call: Call, cause: Cause) -> tuple[UUID | None, 
         scope = call.by or owner_scope(row)
         if call.check is not None:
             call.check(scope)
-        run = starting.start_run(scope=scope, agent=row.agent, input=call.input, cause=cause)
+        if row.workflow:
+            run = workflow_runs.start_workflow(
+                scope=scope, workflow=row.workflow, input=call.input, cause=cause
+            )
+        else:
+            run = starting.start_run(scope=scope, agent=row.agent, input=call.input, cause=cause)
     except OctavoError as refusal:
         return None, refusal.detail
     return run.id, ""

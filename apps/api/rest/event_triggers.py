@@ -22,13 +22,16 @@ _FINAL = [str(status) for status in RunStatus if status.is_final]
 
 
 class MatchBody(StrictSerializer):
-    """Which events it fits: `space` and `key` of an entry, `agent` and `statuses` of a run."""
+    """Which events it fits: `space` and `key` of an entry; `statuses` of a run, and its `agent` or
+    `workflow`.
+    """
 
     space = serializers.CharField(max_length=200, required=False)
     key = serializers.CharField(
         max_length=500, required=False, help_text="A key, or a pattern such as `docs/*.md`."
     )
     agent = serializers.CharField(max_length=200, required=False)
+    workflow = serializers.CharField(max_length=200, required=False)
     statuses = serializers.ListField(
         child=serializers.ChoiceField(_FINAL),
         required=False,
@@ -37,15 +40,13 @@ class MatchBody(StrictSerializer):
     )
 
 
-class EventTriggerChanges(StrictSerializer):
-    agent = serializers.CharField(max_length=200, required=False)
+class EventTriggerChanges(triggers.TargetChanges):
     on = serializers.ChoiceField(_EVENTS, required=False)
     match = MatchBody(required=False)
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
 
 class EventTriggerBody(EventTriggerChanges):
-    agent = serializers.CharField(max_length=200)
     on = serializers.ChoiceField(_EVENTS)
 
 
@@ -60,7 +61,8 @@ class EventTriggerSerializer(triggers.TriggerSerializer):
         if settings.on is TriggerEvent.ENTRY_WRITTEN:
             return {"space": settings.space, "key": settings.key}
         found: dict[str, Any] = {"statuses": [str(status) for status in settings.statuses]}
-        return {**found, "agent": settings.agent} if settings.agent else found
+        named = {"agent": settings.agent, "workflow": settings.workflow}
+        return {**found, **{kind: name for kind, name in named.items() if name}}
 
 
 def _settings(on: str, match: Mapping[str, Any]) -> EventSettings:
@@ -113,7 +115,8 @@ class EventTriggersView(_OfEvents, triggers.TriggerListView):
         body = self.checked(EventTriggerBody)
         created = reacting.create_event_trigger(
             scope=self.scope,
-            agent=body["agent"],
+            agent=body.get("agent", ""),
+            workflow=body.get("workflow", ""),
             settings=_settings(body["on"], body.get("match", {})),
             name=body.get("name", ""),
         )

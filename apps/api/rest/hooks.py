@@ -26,8 +26,7 @@ _POINTER = (
 )
 
 
-class HookChanges(StrictSerializer):
-    agent = serializers.CharField(max_length=200, required=False)
+class HookChanges(triggers.TargetChanges):
     input_path = serializers.CharField(
         max_length=500, required=False, allow_blank=True, help_text=_POINTER
     )
@@ -35,7 +34,6 @@ class HookChanges(StrictSerializer):
 
 
 class HookBody(HookChanges):
-    agent = serializers.CharField(max_length=200)
     secret = serializers.CharField(
         max_length=500, required=False, trim_whitespace=False, help_text=_SECRET
     )

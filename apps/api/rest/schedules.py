@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from apps.api.rest import triggers
 from apps.api.rest.base import idempotent
-from apps.api.rest.fields import AnyField, StrictSerializer, TimeField
+from apps.api.rest.fields import AnyField, TimeField
 from apps.api.rest.schema import listed
 from apps.orchestration.services import scheduling
 from apps.orchestration.types.triggers import Missed, Overlap, TriggerKind
@@ -25,8 +25,7 @@ _EXAMPLE = {
 }
 
 
-class ScheduleChanges(StrictSerializer):
-    agent = serializers.CharField(max_length=200, required=False)
+class ScheduleChanges(triggers.TargetChanges):
     input = AnyField(required=False, help_text="What each run begins with: a string or an object.")
     cron = serializers.CharField(
         max_length=200,
@@ -59,7 +58,6 @@ class ScheduleChanges(StrictSerializer):
 
 
 class ScheduleBody(ScheduleChanges):
-    agent = serializers.CharField(max_length=200)
     input = AnyField(help_text="What each run begins with: a string or an object.")
 
 

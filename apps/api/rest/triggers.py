@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from apps.api.rest.base import ResourceView, idempotent
-from apps.api.rest.fields import IdField, TimeField
+from apps.api.rest.fields import IdField, StrictSerializer, TimeField
 from apps.api.rest.paging import PageQuery, page
 from apps.orchestration import selectors
 from apps.orchestration.services import triggers
@@ -36,7 +36,8 @@ class FiringSerializer(serializers.Serializer[FiringView]):
 class TriggerSerializer(serializers.Serializer[TriggerView]):
     id = serializers.CharField(source="public_id")
     name = serializers.CharField()
-    agent = serializers.CharField()
+    agent = serializers.CharField(allow_null=True)
+    workflow = serializers.CharField(allow_null=True)
     state = serializers.SerializerMethodField()
     owner = serializers.CharField(help_text="In whose name its runs start: who saved it last.")
     last_firing = FiringSerializer(source="last", allow_null=True)
@@ -47,8 +48,18 @@ class TriggerSerializer(serializers.Serializer[TriggerView]):
         return PAUSED if trigger.paused_at else ACTIVE
 
 
+class TargetChanges(StrictSerializer):
+    """What a trigger starts: an agent or a workflow."""
+
+    agent = serializers.CharField(max_length=200, required=False)
+    workflow = serializers.CharField(
+        max_length=200, required=False, help_text="Either this or `agent`."
+    )
+
+
 class TriggersQuery(PageQuery):
     agent = serializers.CharField(max_length=200, required=False)
+    workflow = serializers.CharField(max_length=200, required=False)
     state = serializers.ChoiceField(_STATES, required=False)
 
 
@@ -78,6 +89,7 @@ class TriggerListView(TriggerResource):
                 limit=limit,
                 before=before,
                 agent=query.get("agent"),
+                workflow=query.get("workflow"),
                 is_paused=None if state is None else state == PAUSED,
             ),
             query=query,

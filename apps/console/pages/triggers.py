@@ -86,6 +86,7 @@ def _show(
     }
     shown: dict[str, Any] = {
         **lists,
+        "workflows": [flow.name for flow in selectors.list_workflows(scope=scope, limit=_MOST)],
         "agents": [agent.name for agent in agents.list_agents(scope=scope, limit=_MOST)],
         "spaces": [space.name for space in context.list_spaces(scope=scope, limit=_MOST)],
         "overlaps": list(Overlap),
@@ -119,6 +120,12 @@ def create(request: HttpRequest, scope: Scope, kind: str) -> HttpResponse:
     return redirect("console:trigger", trigger_id=made.public_id)
 
 
+def _target(form: QueryDict, field: str) -> dict[str, str]:
+    """The agent or the workflow that was chosen, as `agent:name` or `workflow:name`."""
+    kind, _, name = web.text_of(form, field, most=220).partition(":")
+    return {kind: name} if kind in {"agent", "workflow"} else {}
+
+
 def _make_schedule(scope: Scope, form: QueryDict) -> TriggerView:
     seconds = web.text_of(form, "every_seconds", most=12)
     if seconds and not (seconds.isascii() and seconds.isdigit()):
@@ -128,7 +135,7 @@ def _make_schedule(scope: Scope, form: QueryDict) -> TriggerView:
         )
     return scheduling.create_schedule(
         scope=scope,
-        agent=web.text_of(form, "agent", most=200),
+        **_target(form, "target"),
         input=web.text_of(form, "input"),
         cron=web.text_of(form, "cron", most=300) or None,
         every_seconds=int(seconds) if seconds else None,
@@ -142,7 +149,7 @@ def _make_schedule(scope: Scope, form: QueryDict) -> TriggerView:
 def _make_hook(scope: Scope, form: QueryDict) -> NewHook:
     return hooks.create_hook(
         scope=scope,
-        agent=web.text_of(form, "agent", most=200),
+        **_target(form, "target"),
         secret=web.text_of(form, "secret", most=600),
         input_path=web.text_of(form, "input_path", most=600),
         name=web.text_of(form, "name", most=300),
@@ -157,12 +164,10 @@ def _make_event(scope: Scope, form: QueryDict) -> TriggerView:
     else:
         chosen = form.getlist("statuses")
         statuses = tuple(status for status in _FINAL if status in chosen)
-        found = EventSettings(
-            on=on, agent=web.text_of(form, "from_agent", most=200), statuses=statuses
-        )
+        found = EventSettings(on=on, **_target(form, "source"), statuses=statuses)
     return reacting.create_event_trigger(
         scope=scope,
-        agent=web.text_of(form, "agent", most=200),
+        **_target(form, "target"),
         settings=found,
         name=web.text_of(form, "name", most=300),
     )
@@ -247,7 +252,8 @@ def _when(settings: TriggerSettings) -> str:
         case EventSettings(on=TriggerEvent.ENTRY_WRITTEN):
             return f"entry written: {settings.space}/{settings.key}"
         case EventSettings():
-            return f"run finished: {settings.agent or 'any agent'}, {_any_of(settings.statuses)}"
+            source = settings.agent or settings.workflow or "any run"
+            return f"run finished: {source}, {_any_of(settings.statuses)}"
 
 
 def _any_of(statuses: tuple[RunStatus, ...]) -> str:

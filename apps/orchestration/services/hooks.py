@@ -48,23 +48,30 @@ _KIND = TriggerKind.HOOK
 
 
 def create_hook(
-    *, scope: Scope, agent: str, secret: str = "", input_path: str = "", name: str = ""
+    *,
+    scope: Scope,
+    agent: str = "",
+    workflow: str = "",
+    secret: str = "",
+    input_path: str = "",
+    name: str = "",
 ) -> NewHook:
-    """A new address whose signed deliveries start runs of the agent, in the caller's name.
+    """A new address whose signed deliveries start runs of the agent or of the workflow, in the
+    caller's name.
 
     The token and the secret (made up when not given) are in this answer alone. Needs
-    `trigger.manage` and the right to start the agent.
+    `trigger.manage` and the right to start it.
     """
     triggering.check_manage(scope)
     check_pointer(input_path)
     secret = _usable(secret)
-    triggering.check_target(scope, agent)
+    target = triggering.checked_target(scope, agent=agent, workflow=workflow)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     row = triggering.create(
         scope,
         _KIND,
+        **target,
         name=triggering.check_name(name),
-        agent=agent,
         settings=stored(HookSettings(input_path=input_path)),
         token_hash=_hash(token),
         secret=Secret(secret),
@@ -73,16 +80,15 @@ def create_hook(
 
 
 def change_hook(*, scope: Scope, hook_id: UUID, changes: Mapping[str, Any]) -> TriggerView:
-    """Change `agent`, `input_path` or `name`. It runs in the caller's name from then on."""
+    """Change `agent` or `workflow`, `input_path` or `name`. It acts for the caller from then on."""
     triggering.check_manage(scope)
     with transaction.atomic():
         row = triggering.get_row(scope, _KIND, hook_id, lock=True)
         settings = replace(hook_of(row), **{k: changes[k] for k in ("input_path",) if k in changes})
         check_pointer(settings.input_path)
-        agent = changes.get("agent", row.agent)
-        triggering.check_target(scope, agent)
+        target = triggering.changed_target(scope, row, changes)
         name = triggering.check_name(changes.get("name", row.name))
-        triggering.save(scope, row, name=name, agent=agent, settings=stored(settings))
+        triggering.save(scope, row, **target, name=name, settings=stored(settings))
     return trigger_view(row)
 
 

@@ -31,6 +31,7 @@ from apps.orchestration.types.triggers import (
     TriggerKind,
     TriggerView,
 )
+from apps.orchestration.workflows import catalog
 from octavo.kernel import events, ids
 from octavo.kernel.clock import rfc3339
 from octavo.kernel.errors import InvalidInput
@@ -69,20 +70,25 @@ class _Chain:
 
 
 def create_event_trigger(
-    *, scope: Scope, agent: str, settings: EventSettings, name: str = ""
+    *,
+    scope: Scope,
+    agent: str = "",
+    workflow: str = "",
+    settings: EventSettings,
+    name: str = "",
 ) -> TriggerView:
-    """Start a run of the agent with each such event as its input, in the caller's name.
+    """Start a run of the agent or of the workflow with each such event as its input, in the
+    caller's name.
 
-    Needs `trigger.manage`, the right to start the agent, and to read what it reacts to.
+    Needs `trigger.manage`, the right to start it, and to read what it reacts to.
     """
     triggering.check_manage(scope)
     settings = _checked(scope, settings)
-    triggering.check_target(scope, agent)
     row = triggering.create(
         scope,
         _KIND,
+        **triggering.checked_target(scope, agent=agent, workflow=workflow),
         name=triggering.check_name(name),
-        agent=agent,
         settings=stored(settings),
     )
     return trigger_view(row)
@@ -91,22 +97,22 @@ def create_event_trigger(
 def change_event_trigger(
     *, scope: Scope, trigger_id: UUID, changes: Mapping[str, Any]
 ) -> TriggerView:
-    """Change `agent`, `settings` or `name`. It runs in the caller's name from then on."""
+    """Change `agent` or `workflow`, `settings` or `name`. It acts for the caller from then on."""
     triggering.check_manage(scope)
     with transaction.atomic():
         row = triggering.get_row(scope, _KIND, trigger_id, lock=True)
         settings = _checked(scope, changes.get("settings", event_of(row)))
-        agent = changes.get("agent", row.agent)
-        triggering.check_target(scope, agent)
+        target = triggering.changed_target(scope, row, changes)
         name = triggering.check_name(changes.get("name", row.name))
-        triggering.save(scope, row, name=name, agent=agent, settings=stored(settings))
+        triggering.save(scope, row, **target, name=name, settings=stored(settings))
     return trigger_view(row)
 
 
 def _checked(scope: Scope, settings: EventSettings) -> EventSettings:
     if settings.on is TriggerEvent.ENTRY_WRITTEN:
-        if settings.agent or settings.statuses:
-            raise _invalid("/match", "an entry has a space and a key, no agent and no statuses.")
+        if settings.agent or settings.workflow or settings.statuses:
+            detail = "an entry has a space and a key, no agent, workflow or statuses."
+            raise _invalid("/match", detail)
         if not 0 < len(settings.key) <= _LONGEST_KEY:
             raise _invalid("/match/key", "use a key, or a pattern such as docs/*.md.")
         if not settings.space:
@@ -114,10 +120,14 @@ def _checked(scope: Scope, settings: EventSettings) -> EventSettings:
         context.get_space(scope=scope, name=settings.space)
         return settings
     if settings.space or settings.key != "*":
-        raise _invalid("/match", "a run has an agent and statuses, no space and no key.")
+        raise _invalid("/match", "a run has an agent or workflow and statuses, no space or key.")
     _check_run_read(scope)
+    if settings.agent and settings.workflow:
+        raise _invalid("/match", "a run has either an agent or a workflow, and not both.")
     if settings.agent:
         agents.get_agent(scope=scope, name=settings.agent)
+    if settings.workflow:
+        catalog.get_workflow(scope=scope, name=settings.workflow)
     final = tuple(status for status in RunStatus if status.is_final)
     statuses = tuple(dict.fromkeys(settings.statuses)) or final
     if not set(statuses) <= set(final):
@@ -251,7 +261,8 @@ def _run_finished(kept: events.Kept) -> _Occurred | None:
 
     def fits(settings: EventSettings) -> bool:
         is_such = settings.on is TriggerEvent.RUN_FINISHED and run.status in settings.statuses
-        return is_such and settings.agent in {"", run.agent}
+        is_its = settings.agent in {"", run.agent} and settings.workflow in {"", run.workflow}
+        return is_such and is_its
 
     return _Occurred(
         key=f"run:{run.id}",
@@ -263,6 +274,7 @@ def _run_finished(kept: events.Kept) -> _Occurred | None:
             "event": TriggerEvent.RUN_FINISHED.value,
             "run": ids.encode(ids.Kind.RUN, run.id),
             "agent": run.agent,
+            "workflow": run.workflow,
             "status": run.status.value,
             "output": run.output,
             "error": run.error,

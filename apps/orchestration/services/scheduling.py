@@ -41,7 +41,8 @@ MOST_QUEUED = 100
 def create_schedule(
     *,
     scope: Scope,
-    agent: str,
+    agent: str = "",
+    workflow: str = "",
     input: str | dict[str, Any],
     cron: str | None = None,
     every_seconds: int | None = None,
@@ -50,21 +51,21 @@ def create_schedule(
     missed: Missed = Missed.RUN_ONCE,
     name: str = "",
 ) -> TriggerView:
-    """Start a run of the agent whenever it is due, in the caller's name.
+    """Start a run of the agent or of the workflow whenever it is due, in the caller's name.
 
-    Needs `trigger.manage` and the right to start the agent. Raises `InvalidInput` with paths.
+    Needs `trigger.manage` and the right to start it. Raises `InvalidInput` with paths.
     """
     triggering.check_manage(scope)
     timing = Timing(
         cron=cron, every_seconds=every_seconds, timezone=timezone, anchor=_whole_second()
     )
     settings = ScheduleSettings(input=input, timing=timing, overlap=overlap, missed=missed)
-    _check(scope, agent, settings)
+    _check(settings)
     row = triggering.create(
         scope,
         _KIND,
+        **triggering.checked_target(scope, agent=agent, workflow=workflow),
         name=triggering.check_name(name),
-        agent=agent,
         settings=stored(settings),
         next_due_at=timings.next_after(timing, timing.anchor),
     )
@@ -80,10 +81,10 @@ def change_schedule(*, scope: Scope, schedule_id: UUID, changes: Mapping[str, An
     with transaction.atomic():
         row = triggering.get_row(scope, _KIND, schedule_id, lock=True)
         settings = _changed(schedule_of(row), changes)
-        agent = changes.get("agent", row.agent)
-        _check(scope, agent, settings)
+        _check(settings)
+        target = triggering.changed_target(scope, row, changes)
         name = triggering.check_name(changes.get("name", row.name))
-        triggering.save(scope, row, name=name, agent=agent, settings=stored(settings))
+        triggering.save(scope, row, **target, name=name, settings=stored(settings))
         reschedule(row)
     return trigger_view(row)
 
@@ -99,10 +100,9 @@ def _changed(settings: ScheduleSettings, changes: Mapping[str, Any]) -> Schedule
     return replace(settings, **plain, timing=timing)
 
 
-def _check(scope: Scope, agent: str, settings: ScheduleSettings) -> None:
+def _check(settings: ScheduleSettings) -> None:
     timings.check(settings.timing)
     check_request(settings.input)
-    triggering.check_target(scope, agent)
 
 
 def _whole_second() -> datetime:

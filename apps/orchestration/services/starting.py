@@ -209,7 +209,7 @@ def write_run(
 
     The caller has asked the policies. Without `is_queued` no worker is told of it.
     """
-    noted = {**_of_cause(cause), **(noted or {})}
+    noted = {**noted_of(cause), **(noted or {})}
     run_id: UUID = row["id"]
     deadline = agent.definition.limits.deadline_seconds
     inserted = sql.run(
@@ -257,7 +257,7 @@ def _queue(run_id: UUID, deadline_at: datetime | None) -> None:
     jobs.enqueue("orchestration.advance", run_id=str(run_id))
 
 
-def _of_cause(cause: Cause | None) -> dict[str, Any]:
+def noted_of(cause: Cause | None) -> dict[str, Any]:
     """What the first event says of it."""
     if cause is None:
         return {}

@@ -46,7 +46,7 @@ def delete_trigger(*, scope: Scope, kind: TriggerKind, trigger_id: UUID) -> None
     triggering.check_manage(scope)
     with transaction.atomic():
         row = triggering.get_row(scope, kind, trigger_id, lock=True)
-        triggering.record(scope, row, "delete", agent=row.agent, name=row.name)
+        triggering.record(scope, row, "delete", **triggering.started_by(row), name=row.name)
         row.delete()
 
 

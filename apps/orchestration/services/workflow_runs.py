@@ -20,6 +20,7 @@ from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import STORED_PRIORITY, run_view
 from apps.orchestration.services import starting
 from apps.orchestration.types.runs import Priority, RunView
+from apps.orchestration.types.triggers import Cause
 from apps.orchestration.types.workflows import WorkflowView
 from apps.orchestration.workflows import catalog
 from apps.tools.services import schemas
@@ -43,10 +44,11 @@ def start_workflow(
     tags: Sequence[str] = (),
     priority: Priority = Priority.NORMAL,
     retry_of: UUID | None = None,
+    cause: Cause | None = None,
 ) -> RunView:
     """Queue a run of the newest version, or of the one asked for, and pin it to that.
 
-    `retry_of` is the run that it does again.
+    `retry_of` is the run that it does again, `cause` the trigger that starts it.
     Raises `NotFound` (workflow, version), `InvalidInput` with paths, and `Forbidden`.
     """
     starting.check_request(input, budget_usd, metadata or {}, tags)
@@ -63,11 +65,13 @@ def start_workflow(
         "session": session,
         "metadata": journal.as_json(dict(metadata or {})),
         "traceparent": traceparent,
+        "triggered_by": cause.trigger if cause else "",
+        "chain_depth": cause.depth if cause else 0,
         "retry_of": retry_of,
         "tags": list(dict.fromkeys(tags)),
         "priority": STORED_PRIORITY[priority],
     }
-    _write(scope, found, run_id, input, given, budget_usd)
+    _write(scope, found, run_id, input, given, budget_usd, starting.noted_of(cause))
     return run_view(Run.objects.get(id=run_id))
 
 
@@ -81,10 +85,17 @@ class PlannedWorkflow:
 
 
 def plan_child(
-    *, scope: Scope, parent: RunFacts, step: str, workflow: str, input: str | dict[str, Any]
+    *,
+    scope: Scope,
+    parent: RunFacts,
+    step: str,
+    workflow: str,
+    input: str | dict[str, Any],
+    tainted: bool,
 ) -> PlannedWorkflow:
     """A run of the newest version that does one step of `parent`, in the parent's name.
 
+    `tainted`: the parent has read what is not trusted, and so has whoever reads its input.
     Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent may not hand work on.
     """
     starting.check_request(input, None, {})
@@ -100,11 +111,14 @@ def plan_child(
         "session": "",
         "metadata": journal.as_json({}),
         "traceparent": "",
+        "triggered_by": "",
+        "chain_depth": 0,
         "retry_of": None,
         "tags": [],
         "priority": STORED_PRIORITY[Priority.NORMAL],
     }
-    write = partial(_write, scope, found, run_id, input, given, None)
+    noted = {"tainted": True} if tainted else {}
+    write = partial(_write, scope, found, run_id, input, given, None, noted)
     return PlannedWorkflow(id=run_id, name=found.name, write=write)
 
 
@@ -132,6 +146,7 @@ def _write(
     input: str | dict[str, Any],
     given: Given,
     budget_usd: Decimal | None,
+    noted: Mapping[str, Any],
 ) -> None:
     seconds = workflow.definition.get("limits", {}).get("deadline_seconds")
     inserted = sql.run(
@@ -156,7 +171,7 @@ def _write(
         key_scopes=journal.as_json(list(scope.key_scopes)),
         is_autonomous=scope.is_autonomous,
     )
-    named = {"workflow": workflow.name, "version": workflow.version}
+    named = {"workflow": workflow.name, "version": workflow.version, **noted}
     first = {"agent": None, "strategy": "workflow", "input": input, **named}
     sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]

@@ -41,9 +41,15 @@ def _plan(
     kind, _, name = made.call.name.partition("__")
     scope, parent = activation.scope, activation.run
     given = _conversation(activation, made) if kind == "handoff" else made.arguments["input"]
+    tainted = activation.program.tainted
     if kind == "workflow":
         flow = workflow_runs.plan_child(
-            scope=scope, parent=parent, step=made.step, workflow=name, input=given
+            scope=scope,
+            parent=parent,
+            step=made.step,
+            workflow=name,
+            input=given,
+            tainted=tainted,
         )
         return flow.id, partial(drafts.child_started, made.step, workflow=name), flow.write
     child = starting.plan_child(
@@ -52,7 +58,7 @@ def _plan(
         step=made.step,
         agent=name,
         input=given,
-        tainted=activation.program.tainted,
+        tainted=tainted,
     )
     return child.id, partial(drafts.child_started, made.step, agent=name), child.write
 

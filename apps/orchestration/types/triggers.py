@@ -103,12 +103,15 @@ class HookSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventSettings:
-    """`space` and the pattern `key` of an entry; `agent` ("" is any) and `statuses` of a run."""
+    """`space` and the pattern `key` of an entry; `statuses` of a run, and its `agent` or `workflow`
+    ("" is any).
+    """
 
     on: TriggerEvent
     space: str = ""
     key: str = "*"
     agent: str = ""
+    workflow: str = ""
     statuses: tuple[RunStatus, ...] = ()
 
 
@@ -127,12 +130,16 @@ class FiringView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerView:
-    """`next_runs` are the next times of a schedule unless it is paused; `last` its last firing."""
+    """`next_runs` are the next times of a schedule unless it is paused; `last` its last firing.
+
+    It starts either the agent or the workflow.
+    """
 
     id: UUID
     kind: TriggerKind
     name: str
-    agent: str
+    agent: str | None
+    workflow: str | None
     settings: TriggerSettings
     owner: str
     paused_at: datetime | None

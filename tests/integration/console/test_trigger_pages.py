@@ -11,7 +11,7 @@ from octavo.kernel import ids
 from tests import runs
 from tests.runs import Bench
 
-SCHEDULE = {"agent": "worker-bee", "input": "Report.", "cron": "0 9 * * *", "name": "daily"}
+SCHEDULE = {"target": "agent:worker-bee", "input": "Report.", "cron": "0 9 * * *", "name": "daily"}
 
 
 def test_each_kind_is_made_and_seen_on_its_page(bench: Bench, admin: Client) -> None:
@@ -22,16 +22,16 @@ def test_each_kind_is_made_and_seen_on_its_page(bench: Bench, admin: Client) -> 
     assert "use five fields" in wrong.content.decode()
     assert admin.post("/triggers/new/odd", {}).status_code == 404
     place = admin.post("/triggers/new/schedule", SCHEDULE)["Location"]
-    hook = admin.post("/triggers/new/hook", {"agent": "worker-bee"}).content.decode()
+    hook = admin.post("/triggers/new/hook", {"target": "agent:worker-bee"}).content.decode()
     assert "/api/v1/hooks/whk_" in hook
     assert "whsec_" in hook
-    entry = {"agent": "worker-bee", "on": "entry_written", "space": "inbox", "key": "mail/*"}
+    entry = {"target": "agent:worker-bee", "on": "entry_written", "space": "inbox", "key": "mail/*"}
     assert admin.post("/triggers/new/event", entry).status_code == 302
-    ended = {"agent": "worker-bee", "on": "run_finished", "statuses": ["failed"]}
+    ended = {"target": "agent:worker-bee", "on": "run_finished", "statuses": ["failed"]}
     assert admin.post("/triggers/new/event", ended).status_code == 302
 
     page = admin.get("/triggers").content.decode()
-    for text in ("daily", "0 9 * * * UTC", "inbox/mail/*", "any agent, failed", "never"):
+    for text in ("daily", "0 9 * * * UTC", "inbox/mail/*", "any run, failed", "never"):
         assert text in page, text
     assert "whk_" not in page
     _try_and_hold(bench, admin, place)
