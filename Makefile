@@ -44,7 +44,7 @@ test: install-dev
 
 # It crashes PostgreSQL and Redis themselves, so it is alone with them.
 chaos: install-dev
-	.venv/bin/python -m pytest tests/faults/test_chaos.py -m chaos -ra
+	.venv/bin/python -m pytest tests/faults/test_chaos.py -m chaos -ra -o faulthandler_timeout=1800
 
 # Frameworks pin what Octavo needs newer, so they have an environment of their own.
 FRAMEWORKS := .venv-frameworks
@@ -67,7 +67,7 @@ install-vllm:
 	@[ -n "$(OCTAVO_VLLM_PYTHON)" ] || tests/vllm/install.sh $(VLLM)
 
 bench: install-dev
-	.venv/bin/python -m pytest -m benchmark -ra
+	.venv/bin/python -m pytest -m benchmark -ra -o faulthandler_timeout=3600
 
 # The peers have an environment of their own: they pin what Octavo does not.
 PEERS := .venv-peers
@@ -77,7 +77,7 @@ bench-runs: install-dev
 	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install \
 	  --requirement tests/benchmarks/peers/requirements.txt
 	OCTAVO_PEERS_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
-	  .venv/bin/python -m pytest tests/benchmarks/bench_runs.py -m benchmark -ra
+	  .venv/bin/python -m pytest tests/benchmarks/bench_runs.py -m benchmark -ra -o faulthandler_timeout=3600
 
 lint: install-dev
 	.venv/bin/ruff check

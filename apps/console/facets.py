@@ -21,6 +21,7 @@ class Facets:
 
     status: str = ""
     agent: str = ""
+    workflow: str = ""
     q: str = ""
     span: str = ""
     tag: str = ""
@@ -55,7 +56,7 @@ class Facets:
     def has_more(self) -> bool:
         """Whether one of those is set that the page keeps folded."""
         more = (self.tag, self.meta, self.cost, self.error, self.session, self.trigger)
-        return any(more)
+        return any((*more, self.workflow))
 
     @property
     def wanted(self) -> RunFilter:
@@ -63,6 +64,7 @@ class Facets:
         return RunFilter(
             status=RunStatus(self.status) if self.status else None,
             agent=self.agent,
+            workflow=self.workflow,
             text=self.q,
             since=clock.now() - SPANS[self.span] if self.span else None,
             tags=tuple(tag for tag in self.tag.replace(",", " ").split() if tag),

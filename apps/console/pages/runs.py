@@ -34,6 +34,7 @@ def index(request: HttpRequest, scope: Scope) -> HttpResponse:
         "statuses": STATUSES,
         "spans": SPANS,
         "agents": [agent.name for agent in agents.list_agents(scope=scope, limit=200)],
+        "workflows": [flow.name for flow in runs.list_workflows(scope=scope, limit=200)],
         "is_filtered": bool(facets.address()),
         "is_first": "before" not in request.GET,
         "next": facets.address(before=_public(page[-1])) if len(found) > PAGE else "",

@@ -24,6 +24,35 @@ def test_the_queue_page_shows_states_workers_limits_and_duties(bench: Bench, adm
         assert shown in page
 
 
+def test_limits_are_set_and_removed_on_the_queue_page(bench: Bench, admin: Client) -> None:
+    runs.save(bench.scope)
+    assert 'value="agent:worker-bee"' in admin.get("/queue").content.decode()
+    wrong = admin.post("/queue/limits", {"on": "agent:worker-bee", "most": "few"})
+    assert (wrong.status_code, "use 1 to 100000" in wrong.content.decode()) == (422, True)
+    assert admin.post("/queue/limits", {"on": "agent:worker-bee", "most": "3"}).status_code == 302
+    assert admin.post("/queue/limits", {"on": "project:", "most": "9"}).status_code == 302
+    found = {(one.kind, one.target): one.most for one in selectors.list_limits(scope=bench.scope)}
+    assert found == {(LimitKind.AGENT, "worker-bee"): 3, (LimitKind.PROJECT, ""): 9}
+    assert "Remove the limit of agent worker-bee?" in admin.get("/queue").content.decode()
+    assert admin.post("/queue/limits/remove", {"on": "agent:worker-bee"}).status_code == 302
+    (left,) = selectors.list_limits(scope=bench.scope)
+    assert left.kind is LimitKind.PROJECT
+
+
+def test_runs_are_found_by_their_workflow(bench: Bench, admin: Client) -> None:
+    from apps.orchestration.services import workflow_runs, workflows
+
+    source = {"nodes": [{"id": "nap", "kind": "wait", "seconds": 1}]}
+    workflows.save_workflow(scope=bench.scope, name="naps", source=source, create=True)
+    workflow_runs.start_workflow(scope=bench.scope, workflow="naps", input="a short one")
+    runs.save(bench.scope)
+    starting.start_run(scope=bench.scope, agent="worker-bee", input="something else")
+    page = admin.get("/runs?workflow=naps").content.decode()
+    assert "<option selected>naps</option>" in page
+    assert "a short one" in page
+    assert "something else" not in page
+
+
 def test_runs_of_a_filter_are_cancelled_after_the_count_is_confirmed(
     bench: Bench, admin: Client
 ) -> None:
