@@ -9,7 +9,7 @@ class AgentsConfig(AppConfig):
     name = "apps.agents"
 
     def ready(self) -> None:
-        from apps.agents import as_tools, handing, planning, selectors
+        from apps.agents import as_tools, planning, selectors
         from apps.agents.services import grants
         from apps.governance.services import decisions
         from apps.governance.types import ResourceKind
@@ -19,5 +19,4 @@ class AgentsConfig(AppConfig):
         decisions.register_facts(kind=PrincipalKind.AGENT, provider=grants.provide_facts)
         register_builtin(planning.REVISE)
         register_source(prefix=as_tools.PREFIX, source=as_tools.list_tools)
-        register_source(prefix=handing.PREFIX, source=as_tools.list_handoffs)
         decisions.register_lister(kind=ResourceKind.AGENT, lister=selectors.list_resources)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from apps.agents import asking, handing, trimming
+from apps.agents import asking, trimming
 from apps.agents.types import (
     CallModel,
     CallTools,
@@ -30,7 +30,7 @@ def decide(state: LoopState) -> LoopDecision:
     if state.definition.spaces and state.sources is None:
         return Retrieve(step="recall", query=state.input, limit=RECALLED)
     if state.pending:
-        return CallTools(step=f"tools.{_answers(state)}", calls=handing.due(state.pending))
+        return CallTools(step=f"tools.{_answers(state)}", calls=state.pending)
     if state.answer is not None:
         return _finish(state, state.answer)
     return _call_model(state)

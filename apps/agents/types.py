@@ -129,8 +129,7 @@ class LoopState:
     `strategy` is resolved (never `auto`). `messages` are what the model and the tools said.
     `pending` are the tool calls of the last model answer that have no result yet, each with its
     place among them. `sources` is None until the first retrieval. `answer` is the last model text
-    that called no tool, `handed` what the agent answered that took the run over. `stuck` is what
-    keeps the run from going on by itself; `failed` ends it.
+    that called no tool. `stuck` is what keeps the run from going on by itself; `failed` ends it.
     `recent_calls` are digests of tool, arguments and result, oldest first.
     `steps` counts results, `answers` those that were meant to be the last, `asked` the questions to
     a person, `trims` how often the conversation was shortened because the model could not take it.
@@ -144,7 +143,6 @@ class LoopState:
     pending: tuple[tuple[int, ToolCall], ...] = ()
     sources: tuple[Source, ...] | None = None
     answer: str | None = None
-    handed: "Finish | None" = None
     memory: tuple[Remembered, ...] = ()
     plan: Plan | None = None
     stuck: Fail | None = None

@@ -86,5 +86,4 @@ def _tool_answered(state: LoopState, record: Record, data: Mapping[str, Any]) ->
         trust=data["trust"],
         is_error=data["is_error"],
         evidence=data["evidence"],
-        structured=data.get("structured"),
     )

@@ -1,7 +1,7 @@
 """Everything dies while runs of every kind are under way: each ends, nothing is lost or repeated.
 
-`make chaos` runs it alone, because it crashes PostgreSQL and Redis themselves: for 45 seconds unless
-OCTAVO_CHAOS_SECONDS is set; the long form is `OCTAVO_CHAOS_SECONDS=600 make chaos`.
+`make chaos` runs it alone, because it crashes PostgreSQL and Redis themselves: for 45 seconds
+unless OCTAVO_CHAOS_SECONDS is set; the long form is `OCTAVO_CHAOS_SECONDS=600 make chaos`.
 """
 
 import json

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from apps.agents import as_tools, codec, handing
+from apps.agents import as_tools, codec
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.selectors import get_agent_unchecked
 from apps.agents.services import grants
@@ -150,9 +150,8 @@ def _check_tools(scope: Scope, patterns: Sequence[str]) -> None:
         if decision.outcome is not Outcome.REQUIRE_APPROVAL:
             decision.require()
     for pattern in patterns:
-        for prefix in (as_tools.PREFIX, handing.PREFIX):
-            if pattern.startswith(prefix):
-                _check_may_delegate(scope, pattern.removeprefix(prefix))
+        if pattern.startswith(as_tools.PREFIX):
+            _check_may_delegate(scope, pattern.removeprefix(as_tools.PREFIX))
         if pattern.endswith("*"):
             future = Resource(kind=ResourceKind.TOOL, id=ids.new(), name=pattern)
             decisions.check(scope=scope, action=Action.TOOL_CALL, resource=future)

@@ -15,9 +15,9 @@ from octavo.kernel.scope import Scope
 
 EMBEDDING_ROUTE = "embedding"
 _PREFIXES = {
-    ResourceKind.TOOL: ("",),
-    ResourceKind.AGENT: ("agent__", "handoff__"),
-    ResourceKind.WORKFLOW: ("workflow__",),
+    ResourceKind.TOOL: "",
+    ResourceKind.AGENT: "agent__",
+    ResourceKind.WORKFLOW: "workflow__",
 }
 PinLookup = Callable[[UUID], UUID | None]
 
@@ -44,9 +44,8 @@ def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mappin
     if resource.kind is ResourceKind.ROUTE:
         return {"granted": resource.name in (*routes_of(definition), _given_route(scope))}
     if resource.kind in _PREFIXES:
-        tools = loop.granted_tools(definition)
-        names = [f"{prefix}{resource.name}" for prefix in _PREFIXES[resource.kind]]
-        return {"granted": any(is_granted(name, tools) for name in names)}
+        name = f"{_PREFIXES[resource.kind]}{resource.name}"
+        return {"granted": is_granted(name, loop.granted_tools(definition))}
     return {"granted": False}
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from apps.agents import asking, handing, planning, quoting, reacting, tooling, trimming
+from apps.agents import asking, planning, quoting, reacting, tooling, trimming
 from apps.agents.types import (
     CallModel,
     Definition,
@@ -86,17 +86,10 @@ def decide(state: LoopState) -> LoopDecision:
     """The next move. Limits come first; then the strategy's own rule."""
     if state.failed is not None:
         return state.failed
-    if state.handed is not None:
-        return state.handed
     decision = _STRATEGIES[state.strategy](state)
     if isinstance(decision, Finish | Fail):
         return decision
     return _limit_reached(state) or _stuck(state, decision) or decision
-
-
-def brief(state: LoopState, *, agent: str, reason: str, note: str) -> str:
-    """The input of the agent that takes the run over from `agent`."""
-    return handing.brief(state, agent=agent, reason=reason, note=note)
 
 
 def _stuck(state: LoopState, decision: LoopDecision) -> LoopDecision | None:
@@ -224,7 +217,6 @@ def apply_tool_answer(
     trust: str,
     is_error: bool = False,
     evidence: Sequence[Mapping[str, Any]] = (),
-    structured: Mapping[str, Any] | None = None,
 ) -> LoopState:
     """The call at the place that `step` ends with has its result; what that rests on can be cited
     from now on.
@@ -234,9 +226,6 @@ def apply_tool_answer(
         return _person_answered(state, text)
     if tool == planning.TOOL and isinstance(arguments, Mapping) and not is_error:
         state = planning.take_revision(state, arguments)
-    state = handing.take_result(
-        state, tool=tool, text=text, structured=structured, is_error=is_error
-    )
     message = Message(role="tool", content=text, tool_call_id=call_id)
     cited = tuple(
         Source(text="", score=0.0, citation=citation, trust=trust) for citation in evidence

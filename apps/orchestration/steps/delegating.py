@@ -5,10 +5,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from apps.agents.services import loop
 from apps.orchestration import children, drafts
 from apps.orchestration.activation import Activation
-from apps.orchestration.agent_loop import AgentLoop
 from apps.orchestration.records import Draft
 from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.steps.answering import Permitted, refusal
@@ -16,7 +14,7 @@ from apps.orchestration.types.runs import RunStatus
 from apps.orchestration.waits import Wait
 from apps.tools.types import ToolResult, Trust
 from octavo.kernel import ids
-from octavo.kernel.errors import InvalidInput, OctavoError
+from octavo.kernel.errors import OctavoError
 
 
 def delegate(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
@@ -39,8 +37,7 @@ def _plan(
     activation: Activation, made: Permitted
 ) -> tuple[UUID, Callable[..., Draft], Callable[[], None]]:
     kind, _, name = made.call.name.partition("__")
-    scope, parent = activation.scope, activation.run
-    given = _conversation(activation, made) if kind == "handoff" else made.arguments["input"]
+    scope, parent, given = activation.scope, activation.run, made.arguments["input"]
     tainted = activation.program.tainted
     if kind == "workflow":
         flow = workflow_runs.plan_child(
@@ -63,18 +60,6 @@ def _plan(
     return child.id, partial(drafts.child_started, made.step, agent=name), child.write
 
 
-def _conversation(activation: Activation, made: Permitted) -> str:
-    program = activation.program
-    if not isinstance(program, AgentLoop):
-        raise InvalidInput("Only an agent hands its run over. Give the other one a task instead.")
-    return loop.brief(
-        program.state,
-        agent=activation.run.agent_name,
-        reason=made.arguments["reason"],
-        note=made.arguments.get("note", ""),
-    )
-
-
 def _answer_of(ended: Any) -> ToolResult:
     trust = Trust.UNTRUSTED if ended["tainted"] else Trust.TRUSTED
     if ended["status"] == RunStatus.SUCCEEDED:
@@ -87,4 +72,4 @@ def _answer_of(ended: Any) -> ToolResult:
         )
     detail = (ended["error"] or {}).get("detail", "")
     text = f"There was no answer: the run {ended['run']} {ended['status']}. {detail}".strip()
-    return ToolResult(text=text, structured={"run": ended["run"]}, is_error=True, trust=trust)
+    return ToolResult(text=text, is_error=True, trust=trust)

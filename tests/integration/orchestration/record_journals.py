@@ -90,21 +90,6 @@ def test_handed_on(bench: Bench) -> None:
     histories.write("handed_on_child", child)
 
 
-def test_handed_over(bench: Bench) -> None:
-    runs.save(bench.scope, "desk", tools=("box_look",))
-    runs.save(bench.scope, "front", tools=("handoff__desk", "box_look"))
-    calls = [["box_look", {"n": 1}], ["handoff__desk", {"reason": "It is about money."}]]
-    run = runs.start(bench.scope, "front", calls=calls)
-    waiting = runs.advance(bench.scope, run.id)
-    assert waiting.waiting_on is not None
-    bench.chat.script = {"calls": [["box_look", {"n": 2}]], "answer": "paid"}
-    other = ids.decode(ids.Kind.RUN, waiting.waiting_on.id)
-    runs.advance(bench.scope, other)
-    _finish(bench, run)
-    histories.write("handed_over", run.id)
-    histories.write("handed_over_taker", other)
-
-
 def test_asked_and_waited(bench: Bench) -> None:
     runs.save(bench.scope, tools=("ask_person", "wait"))
     calls: list[Any] = [["ask_person", {"question": "Red or blue?"}], ["wait", {"seconds": 1}]]
