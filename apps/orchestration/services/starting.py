@@ -134,9 +134,17 @@ class PlannedChild:
 
 
 def plan_child(
-    *, scope: Scope, parent: RunFacts, step: str, agent: str, input: str | dict[str, Any]
+    *,
+    scope: Scope,
+    parent: RunFacts,
+    step: str,
+    agent: str,
+    input: str | dict[str, Any],
+    handed: Mapping[str, Any] | None = None,
 ) -> PlannedChild:
     """A run of the agent's newest version that does one step of `parent`, in its agent's name.
+
+    `handed` is what its first event says of a conversation that it takes over.
 
     Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent's agent may not delegate.
     """
@@ -151,7 +159,7 @@ def plan_child(
         "depth": parent.depth + 1,
     }
     row = _row(scope, found, input, family=family)
-    write = partial(write_run, scope, found, row, input, None)
+    write = partial(write_run, scope, found, row, input, None, handed=handed)
     return PlannedChild(id=row["id"], agent=found, write=write)
 
 
@@ -195,9 +203,11 @@ def write_run(
     *,
     cause: Cause | None = None,
     noted: Mapping[str, Any] | None = None,
+    handed: Mapping[str, Any] | None = None,
     is_queued: bool = True,
 ) -> None:
-    """The run, its first event, its job and its audit entry; event and audit hold what is `noted`.
+    """The run, its first event, its job and its audit entry; event and audit hold what is `noted`,
+    the event alone what was `handed` over.
 
     The caller has asked the policies. Without `is_queued` no worker is told of it.
     """
@@ -222,13 +232,8 @@ def write_run(
         triggered_by=cause.trigger if cause else "",
         chain_depth=cause.depth if cause else 0,
     )
-    first = {
-        "agent": agent.name,
-        "version": agent.version,
-        "strategy": row["strategy"],
-        "input": input,
-        **noted,
-    }
+    named = {"agent": agent.name, "version": agent.version, **noted}
+    first = {**named, "strategy": row["strategy"], "input": input, **(handed or {})}
     sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]
     if is_queued:
@@ -239,7 +244,7 @@ def write_run(
         scope=scope,
         action=Action.RUN_START,
         target=ids.encode(ids.Kind.RUN, run_id),
-        payload={"agent": agent.name, "version": agent.version, **noted},
+        payload=named,
     )
 
 
