@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from apps.agents import asking, trimming
+from apps.agents import asking, handing, trimming
 from apps.agents.types import (
     CallModel,
     CallTools,
@@ -30,7 +30,7 @@ def decide(state: LoopState) -> LoopDecision:
     if state.definition.spaces and state.sources is None:
         return Retrieve(step="recall", query=state.input, limit=RECALLED)
     if state.pending:
-        return CallTools(step=f"tools.{_answers(state)}", calls=state.pending)
+        return CallTools(step=f"tools.{_answers(state)}", calls=handing.due(state.pending))
     if state.answer is not None:
         return _finish(state, state.answer)
     return _call_model(state)
@@ -52,12 +52,21 @@ def _call_model(state: LoopState, *notes: str) -> CallModel:
         messages=(
             Message(role="system", content=_instructions(state)),
             Message(role="user", content=_question(state)),
-            *trimming.trim(state.messages, level=state.trims),
+            *_said(state),
             *(Message(role="user", content=note) for note in notes),
         ),
         offer_tools=bool(state.definition.tools) or state.plan is not None,
         json_schema=state.definition.output_schema,
     )
+
+
+def _said(state: LoopState) -> tuple[Message, ...]:
+    """What was said so far, of a conversation that was handed over the part before that first."""
+    said = trimming.trim((*state.earlier, *state.messages), level=state.trims)
+    if not state.earlier:
+        return said
+    count = len(state.earlier)
+    return (handing.retell(said[:count]), *said[count:])
 
 
 def _instructions(state: LoopState) -> str:

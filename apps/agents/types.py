@@ -10,6 +10,9 @@ from uuid import UUID
 
 from apps.inference.types import Message, ToolCall
 
+HANDOFF_PREFIX = "handoff__"
+"""What the name of a tool begins with that hands a run over to the agent it names."""
+
 
 class Strategy(StrEnum):
     """How an agent works.
@@ -114,6 +117,19 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The run has its answer. `citations` are plain data shaped like `context.types.Citation`.
+
+    `answered_by` is `{"run", "agent"}` where another agent took over and gave the answer.
+    """
+
+    text: str
+    citations: tuple[Mapping[str, Any], ...] = ()
+    data: Any = None
+    answered_by: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The steps of an agent that plans: the first `done` of them have their result."""
 
@@ -133,7 +149,9 @@ class LoopState:
     `recent_calls` are digests of tool, arguments and result, oldest first.
     `steps` counts results, `answers` those that were meant to be the last, `asked` the questions to
     a person, `trims` how often the conversation was shortened because the model could not take it.
-    `plan` is None until there is one. `memory` is always in the prompt.
+    `plan` is None until there is one. `memory` is always in the prompt. `earlier` is what was said
+    before another agent handed over to this one; `finished` the answer of the agent that this one
+    handed over to, `refused_handoffs` how often it could not.
     """
 
     definition: Definition
@@ -143,6 +161,9 @@ class LoopState:
     pending: tuple[tuple[int, ToolCall], ...] = ()
     sources: tuple[Source, ...] | None = None
     answer: str | None = None
+    earlier: tuple[Message, ...] = ()
+    finished: Finish | None = None
+    refused_handoffs: int = 0
     memory: tuple[Remembered, ...] = ()
     plan: Plan | None = None
     stuck: Fail | None = None
@@ -185,15 +206,6 @@ class CallTools:
 
     step: str
     calls: tuple[tuple[int, ToolCall], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
-    """The run has its answer. `citations` are plain data shaped like `context.types.Citation`."""
-
-    text: str
-    citations: tuple[Mapping[str, Any], ...] = ()
-    data: Any = None
 
 
 LoopDecision = Retrieve | CallModel | CallTools | Finish | Fail

@@ -23,6 +23,7 @@ _KINDS = {
     EventType.TOOL_FAILED: SpanKind.TOOL,
     EventType.TIMER_STARTED: SpanKind.TOOL,
     EventType.CHILD_STARTED: SpanKind.AGENT,
+    EventType.HANDED_OFF: SpanKind.AGENT,
     EventType.APPROVAL_REQUESTED: SpanKind.HUMAN,
     EventType.EFFECT_UNKNOWN: SpanKind.HUMAN,
     EventType.INPUT_REQUESTED: SpanKind.HUMAN,
@@ -36,6 +37,7 @@ _CLOSED_BY = {
     EventType.INPUT_REQUESTED: {EventType.INPUT_RECEIVED},
     EventType.TIMER_STARTED: {EventType.TOOL_ANSWERED},
     EventType.CHILD_STARTED: {EventType.TOOL_ANSWERED},
+    EventType.HANDED_OFF: {EventType.CHILD_FINISHED},
     EventType.RUN_PAUSED: {EventType.RUN_RESUMED},
 }
 
@@ -109,6 +111,8 @@ def _title(event: EventView, anchor: str) -> str:
             return "Note"
         case EventType.TIMER_STARTED:
             return "Wait"
+        case EventType.HANDED_OFF:
+            return f"Handed over to {data['agent']}"
         case EventType.CHILD_STARTED:
             return f"Run of {data.get('agent') or data['workflow']}"
         case _:

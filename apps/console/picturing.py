@@ -120,7 +120,8 @@ def _find_open(
 
 def _children(scope: Scope, events: list[EventView]) -> list[presenting.RunLine]:
     """The runs that this one has started, the newest first."""
-    started = [event.data["run"] for event in events if event.type is EventType.CHILD_STARTED]
+    begins = {EventType.CHILD_STARTED, EventType.HANDED_OFF}
+    started = [event.data["run"] for event in events if event.type in begins]
     found = runs.list_runs_of(
         scope=scope, run_ids=[ids.decode(ids.Kind.RUN, run) for run in started]
     )
@@ -157,6 +158,7 @@ def answer_of(scope: Scope, run: RunView, events: list[EventView]) -> dict[str, 
     return {
         "answer": output.get("text"),
         "data": output.get("data"),
+        "answered_by": output.get("answered_by"),
         "citations": citations,
         "failure": run.error,
     }

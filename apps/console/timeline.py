@@ -167,7 +167,7 @@ def _collect(run: RunView, events: Sequence[EventView]) -> dict[str, Row]:
                 _add(rows, _step(event))
             case EventType.TOOL_INTENDED:
                 opened[event.step] = _add(rows, _open_tool(event))
-            case EventType.CHILD_STARTED | EventType.TIMER_STARTED:
+            case EventType.CHILD_STARTED | EventType.HANDED_OFF | EventType.TIMER_STARTED:
                 parked[event.step] = _add(rows, _parked(event))
             case EventType.CHILD_FINISHED:
                 _close(rows, parked[event.step], event)
@@ -301,8 +301,9 @@ def _parked(event: EventView) -> Row:
         until = datetime.fromisoformat(str(event.data["until"]))
         row = _wait(event, "wait", f"until {until:%Y-%m-%d %H:%M} UTC")
         return replace(row, kind=SpanKind.TOOL)
-    name = event.data.get("agent") or event.data["workflow"]
-    row = _wait(event, str(name), "at work")
+    name = str(event.data.get("agent") or event.data["workflow"])
+    handed = event.type is EventType.HANDED_OFF
+    row = _wait(event, f"hand over to {name}" if handed else name, "at work")
     return replace(row, kind=SpanKind.AGENT, is_wait=False)
 
 

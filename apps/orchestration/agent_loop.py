@@ -6,6 +6,7 @@ from typing import Any
 from apps.agents.services import loop
 from apps.agents.types import CallTools, Fail, Finish, LoopState, Remembered, Source
 from apps.inference.types import ToolCall
+from apps.orchestration import drafts
 from apps.orchestration.programs import CallTool, End, Task
 from apps.orchestration.records import Record
 from apps.orchestration.types.runs import EventType
@@ -40,8 +41,10 @@ class AgentLoop:
 
     def apply(self, record: Record, data: Mapping[str, Any]) -> None:
         match record.type:
-            case EventType.RUN_STARTED if data.get("tainted"):
-                self.state = loop.taint(self.state)
+            case EventType.RUN_STARTED:
+                self.state = _started(self.state, data)
+            case EventType.CHILD_FINISHED:
+                self.state = loop.apply_hand_off(self.state, step=record.step, ended=data)
             case EventType.CONTEXT_RETRIEVED:
                 sources = [Source(**source) for source in data["sources"]]
                 memory = [Remembered(**block) for block in data.get("memory", ())]
@@ -58,6 +61,12 @@ class AgentLoop:
                     is_final=data["retry_in"] is None,
                     is_too_long=data.get("is_too_long", False),
                 )
+
+
+def _started(state: LoopState, data: Mapping[str, Any]) -> LoopState:
+    earlier = [drafts.message_of(message) for message in data.get("conversation", ())]
+    state = loop.take_over(state, earlier)
+    return loop.taint(state) if data.get("tainted") else state
 
 
 def _model_answered(state: LoopState, record: Record, data: Mapping[str, Any]) -> LoopState:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,26 @@ def message_json(message: Message) -> dict[str, Any]:
     if message.tool_call_id is not None:
         stored["tool_call_id"] = message.tool_call_id
     return stored
+
+
+def message_of(stored: Mapping[str, Any]) -> Message:
+    """The reverse of `message_json`."""
+    calls = tuple(ToolCall(**call) for call in stored.get("tool_calls", ()))
+    return Message(**{**stored, "tool_calls": calls})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Messages by the names of their content, in order."""
+
+    names: tuple[str, ...]
+    blobs: Blobs
+
+
+def conversation_of(messages: Sequence[Message]) -> Conversation:
+    blobs = Blobs()
+    names = tuple(blobs.put(message_json(message)) for message in messages)
+    return Conversation(names=names, blobs=blobs)
 
 
 def retrieved(
@@ -263,6 +283,11 @@ def child_started(step: str, *, run: str, **runs: str) -> Draft:
     return Draft(type=EventType.CHILD_STARTED, step=step, data={"run": run, **runs})
 
 
+def handed_off(step: str, *, run: str, agent: str, why: str, conversation: Conversation) -> Draft:
+    data = {"run": run, "agent": agent, "why": why, "conversation": list(conversation.names)}
+    return Draft(type=EventType.HANDED_OFF, step=step, data=data, blobs=conversation.blobs)
+
+
 def child_finished(step: str, ended: Mapping[str, Any], *, read_mail: int) -> Draft:
     data = {key: ended[key] for key in ("run", "status", "output", "error", "tainted")}
     return Draft(type=EventType.CHILD_FINISHED, step=step, data=data, read_mail=read_mail)
@@ -289,7 +314,7 @@ def blob_names(kind: EventType, data: Mapping[str, Any]) -> list[str]:
         return [read["text"] for read in (*data["sources"], *data.get("memory", ()))]
     if kind in {EventType.MODEL_ANSWERED, EventType.TOOL_ANSWERED}:
         return [data[key] for key in _BLOB_KEYS if key in data]
-    return []
+    return list(data.get("conversation", ()))
 
 
 def fill(kind: EventType, data: Mapping[str, Any], blobs: Mapping[str, Any]) -> dict[str, Any]:
@@ -304,4 +329,6 @@ def fill(kind: EventType, data: Mapping[str, Any], blobs: Mapping[str, Any]) -> 
     if kind in {EventType.MODEL_ANSWERED, EventType.TOOL_ANSWERED}:
         content = {key: blobs[data[key]] for key in _BLOB_KEYS if key in data}
         return {**data, **content}
+    if "conversation" in data:
+        return {**data, "conversation": [blobs[name] for name in data["conversation"]]}
     return dict(data)

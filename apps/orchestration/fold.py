@@ -24,7 +24,7 @@ class Progress:
     decision. `intended`: an unsafe call was about to happen. `resolution` is a person's word on a
     call that may have happened. `asked`: a person was asked for input, which is `given` once it is
     there. `waits_until`: when a wait is over. `child` is the public id of the run that does the
-    step, `ended` how that came out.
+    step, `ended` how that came out; `handed_off`: that run's end is this run's.
     """
 
     attempt: int = 0
@@ -40,6 +40,7 @@ class Progress:
     waits_until: datetime | None = None
     child: str | None = None
     ended: Mapping[str, Any] | None = None
+    handed_off: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,6 +79,9 @@ def apply(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
         if data.get("tool") == AWAIT_SIGNAL:
             taken = (data.get("structured") or {}).get("signal")
             state.signals = [signal for signal in state.signals if signal["signal"] != taken]
+    elif record.type is EventType.CHILD_FINISHED and state.progress(record.step).handed_off:
+        state.steps.pop(record.step)
+        state.program.apply(record, data)
     elif record.type is EventType.SIGNAL_RECEIVED:
         state.signals.append({"signal": record.seq, **data})
     elif record.type is EventType.RUN_STARTED:
@@ -121,6 +125,8 @@ def _progress(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
             after = replace(before, given=data)
         case EventType.CHILD_STARTED:
             after = replace(before, child=data["run"])
+        case EventType.HANDED_OFF:
+            after = replace(before, child=data["run"], handed_off=True)
         case EventType.CHILD_FINISHED:
             after = replace(before, ended=data)
         case EventType.TIMER_STARTED:

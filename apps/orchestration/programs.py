@@ -27,6 +27,16 @@ Task = Retrieve | CallModel | CallTool
 End = Finish | Fail
 
 
+def output_of(finish: Finish) -> dict[str, Any]:
+    """The run's output, as it is journaled."""
+    output: dict[str, Any] = {"text": finish.text, "citations": list(finish.citations)}
+    if finish.data is not None:
+        output["data"] = finish.data
+    if finish.answered_by is not None:
+        output["answered_by"] = dict(finish.answered_by)
+    return output
+
+
 class Program(Protocol):
     """The folded journal of one run over the definition that it is pinned to.
 
@@ -46,7 +56,9 @@ class Program(Protocol):
     def tainted(self) -> bool: ...
 
     def apply(self, record: Record, data: Mapping[str, Any]) -> None:
-        """Take in the start, a step's result (`STEP_RESULTS`), or a model call that failed."""
+        """Take in the start, a step's result (`STEP_RESULTS`), a model call that failed, or the end
+        of the run that was handed the work.
+        """
         ...
 
     def decide(self) -> tuple[Task, ...] | End:

@@ -6,6 +6,7 @@ The reasons are those that the model gave when it chose, and the policies those 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from apps.agents.types import HANDOFF_PREFIX
 from apps.governance.types import Action, RecordedDecision
 from apps.orchestration.types.histories import Explained, Provenance
 from apps.orchestration.types.runs import EventType, EventView, RunView
@@ -46,33 +47,35 @@ class _Story:
             case EventType.APPROVAL_DECIDED:
                 self._approvers[event.step] = data["by"]
             case EventType.TOOL_ANSWERED:
-                entry = self._call(event)
+                decision = data.get("decision") or {}
+                entry = self._call(event.step, data["tool"], data["arguments"], decision)
                 self._see(event.step, data["tool"], data["trust"])
                 self._cite(data["evidence"])
                 return entry
+            case EventType.HANDED_OFF:
+                tool = f"{HANDOFF_PREFIX}{data['agent']}"
+                return self._call(event.step, tool, {"why": data["why"]}, {})
         return None
 
-    def _call(self, event: EventView) -> Explained:
-        data = event.data
-        decision = data.get("decision") or {}
-        asked = [d for d in self._recorded if d.step == event.step and d.action == Action.TOOL_CALL]
+    def _call(self, step: str, tool: str, arguments: Any, decision: Mapping[str, Any]) -> Explained:
+        asked = [d for d in self._recorded if d.step == step and d.action == Action.TOOL_CALL]
         named = [name for one in asked for name in one.policies] or decision.get("policies", ())
         outcome = decision.get("outcome") or (asked[-1].outcome if asked else "")
         return Explained(
-            step=event.step,
+            step=step,
             offered=self._offered,
-            chosen={"tool": data["tool"], "arguments": data["arguments"]},
+            chosen={"tool": tool, "arguments": arguments},
             rationale=self._said,
             evidence=tuple(self._evidence),
             provenance=tuple(self._seen),
             policies=tuple(dict.fromkeys(named)),
             outcome=str(outcome),
-            approver=self._approvers.get(event.step),
+            approver=self._approvers.get(step),
         )
 
     def answer_of(self, run: RunView) -> list[Explained]:
-        """The answer rests on what it cites."""
-        if run.output is None or run.tool:
+        """The answer rests on what it cites. Another agent's is for its own run to explain."""
+        if run.output is None or run.tool or "answered_by" in run.output:
             return []
         cited = {_named(citation) for citation in run.output.get("citations", ())}
         return [

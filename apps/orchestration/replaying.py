@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from apps.agents.types import CallModel, Definition, Fail, Finish, Retrieve
+from apps.agents.types import HANDOFF_PREFIX, CallModel, Definition, Fail, Finish, Retrieve
 from apps.orchestration import activation, drafts, fold, journal
 from apps.orchestration.fold import Folded
-from apps.orchestration.programs import CallTool, End, Program, Task
+from apps.orchestration.programs import CallTool, End, Program, Task, output_of
 from apps.orchestration.records import Blobs, Record, RunFacts
 from apps.orchestration.single_call import SingleCall
 from apps.orchestration.types.histories import Difference, Replayed
@@ -112,10 +112,7 @@ def _asked(decided: Task | End, state: Folded) -> list[Mapping[str, Any]]:
         case CallTool():
             return _call(decided, state)
         case Finish():
-            output: dict[str, Any] = {"text": decided.text, "citations": list(decided.citations)}
-            if decided.data is not None:
-                output["data"] = decided.data
-            return [{"kind": "finish", "output": _plain(output)}]
+            return [{"kind": "finish", "output": _plain(output_of(decided))}]
         case Fail():
             return [{"kind": "fail", "code": decided.code}]
 
@@ -145,6 +142,9 @@ def _recorded(state: Folded, record: Record, data: Mapping[str, Any]) -> Mapping
             return _answered(record, data)
         case EventType.TOOL_INTENDED | EventType.TOOL_FAILED | EventType.EFFECT_UNKNOWN:
             return {"step": record.step, "kind": "tool", "tool": data["tool"]}
+        case EventType.HANDED_OFF:
+            tool = f"{HANDOFF_PREFIX}{data['agent']}"
+            return {"step": record.step, "kind": "tool", "tool": tool}
         case EventType.RUN_SUCCEEDED:
             return {"kind": "finish", "output": data["output"]}
         case EventType.RUN_FAILED if data["code"] not in _NOT_DECIDED:

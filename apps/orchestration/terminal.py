@@ -28,6 +28,9 @@ def step_line(event: EventView) -> Text | None:
             return _line("bad", event, f"{event.step}: {data['detail']}", then)
         case EventType.TOOL_ANSWERED:
             return _line("bad" if data["is_error"] else "ok", event, f"tool {data['tool']}", "")
+        case EventType.HANDED_OFF:
+            told = f"handed over to {data['agent']}: {data['why']}"
+            return _line("wait", event, told, data["run"])
         case EventType.APPROVAL_REQUESTED:
             asks = f"{data['tool']} waits for approval {data['approval']}: {data['explain']}"
             return _line("wait", event, asks, "")

@@ -16,7 +16,7 @@ _SERVER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
 _ODD = re.compile(r"[^a-zA-Z0-9_-]")
 _RESERVED = frozenset(
     {
-        *("agent", "agents", "builtin", "call", "context", "http", "mcp", "octavo"),
+        *("agent", "agents", "builtin", "call", "context", "handoff", "http", "mcp", "octavo"),
         *("platform", "run", "search", "system", "tool", "tools", "workflow"),
     }
 )

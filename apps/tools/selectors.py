@@ -106,16 +106,14 @@ def _from_sources(scope: Scope, patterns: Sequence[str]) -> list[ToolView]:
 
 
 def is_granted(name: str, patterns: Sequence[str]) -> bool:
-    """Whether `name` is listed, or covered by a pattern that ends in `*`.
-
-    A pattern covers tools of a registered source (agents, workflows) only if it begins with its
-    prefix: `*` alone does not.
+    """Whether `name` is listed, or covered by a pattern that ends in `*`; what a source lists, only
+    by a pattern that begins with the prefix of the source.
     """
     source = registry.source_of(name)
     return any(
-        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+        registry.source_of(pattern) is source
+        and (name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern)
         for pattern in patterns
-        if source is None or registry.source_of(pattern) is source
     )
 
 

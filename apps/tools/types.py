@@ -78,6 +78,7 @@ class Waits(StrEnum):
     TIME = "time"
     SIGNAL = "signal"
     RUN = "run"
+    HANDOFF = "handoff"
 
 
 Handler = Callable[[ToolContext, Mapping[str, Any]], ToolResult]

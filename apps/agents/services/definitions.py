@@ -13,7 +13,7 @@ from apps.agents import as_tools, codec
 from apps.agents.models import Agent, AgentVersion
 from apps.agents.selectors import get_agent_unchecked
 from apps.agents.services import grants
-from apps.agents.types import Access, AgentView, Definition
+from apps.agents.types import HANDOFF_PREFIX, Access, AgentView, Definition
 from apps.context import selectors as context
 from apps.governance.services import decisions
 from apps.governance.types import Action, Outcome, Resource, ResourceKind
@@ -150,8 +150,9 @@ def _check_tools(scope: Scope, patterns: Sequence[str]) -> None:
         if decision.outcome is not Outcome.REQUIRE_APPROVAL:
             decision.require()
     for pattern in patterns:
-        if pattern.startswith(as_tools.PREFIX):
-            _check_may_delegate(scope, pattern.removeprefix(as_tools.PREFIX))
+        for prefix in (as_tools.PREFIX, HANDOFF_PREFIX):
+            if pattern.startswith(prefix):
+                _check_may_delegate(scope, pattern.removeprefix(prefix))
         if pattern.endswith("*"):
             future = Resource(kind=ResourceKind.TOOL, id=ids.new(), name=pattern)
             decisions.check(scope=scope, action=Action.TOOL_CALL, resource=future)

@@ -8,16 +8,16 @@ from uuid import UUID
 
 from apps.agents import selectors
 from apps.agents.services import loop
-from apps.agents.types import Access, Definition
+from apps.agents.types import HANDOFF_PREFIX, Access, Definition
 from apps.governance.types import Action, Fact, Resource, ResourceKind
 from apps.tools.selectors import is_granted
 from octavo.kernel.scope import Scope
 
 EMBEDDING_ROUTE = "embedding"
 _PREFIXES = {
-    ResourceKind.TOOL: "",
-    ResourceKind.AGENT: "agent__",
-    ResourceKind.WORKFLOW: "workflow__",
+    ResourceKind.TOOL: ("",),
+    ResourceKind.AGENT: ("agent__", HANDOFF_PREFIX),
+    ResourceKind.WORKFLOW: ("workflow__",),
 }
 PinLookup = Callable[[UUID], UUID | None]
 
@@ -44,8 +44,8 @@ def provide_facts(*, scope: Scope, action: Action, resource: Resource) -> Mappin
     if resource.kind is ResourceKind.ROUTE:
         return {"granted": resource.name in (*routes_of(definition), _given_route(scope))}
     if resource.kind in _PREFIXES:
-        name = f"{_PREFIXES[resource.kind]}{resource.name}"
-        return {"granted": is_granted(name, loop.granted_tools(definition))}
+        granted, prefixes = loop.granted_tools(definition), _PREFIXES[resource.kind]
+        return {"granted": any(is_granted(f"{p}{resource.name}", granted) for p in prefixes)}
     return {"granted": False}
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from apps.agents import asking, planning, quoting, reacting, tooling, trimming
+from apps.agents import asking, handing, planning, quoting, reacting, tooling, trimming
 from apps.agents.types import (
     CallModel,
     Definition,
@@ -84,8 +84,9 @@ def start(definition: Definition, *, strategy: ResolvedStrategy, input: str) -> 
 
 def decide(state: LoopState) -> LoopDecision:
     """The next move. Limits come first; then the strategy's own rule."""
-    if state.failed is not None:
-        return state.failed
+    ended = state.failed or state.finished
+    if ended is not None:
+        return ended
     decision = _STRATEGIES[state.strategy](state)
     if isinstance(decision, Finish | Fail):
         return decision
@@ -137,6 +138,22 @@ def _limit(code: str, bound: str) -> Fail:
 def taint(state: LoopState) -> LoopState:
     """What the run was given to work on came from outside."""
     return replace(state, tainted=True)
+
+
+def take_over(state: LoopState, conversation: Sequence[Message]) -> LoopState:
+    """Another agent handed this conversation over."""
+    return replace(state, earlier=tuple(conversation))
+
+
+def hand_over(state: LoopState, *, by: str, to: str, why: str, note: str) -> tuple[Message, ...]:
+    """The conversation as the agent `to` takes it over, trimmed as far as it had to be here."""
+    said = handing.conversation(state, by=by, to=to, why=why, note=note)
+    return trimming.trim(said, level=state.trims)
+
+
+def apply_hand_off(state: LoopState, *, step: str, ended: Mapping[str, Any]) -> LoopState:
+    """The run that took over at `step` has ended: `ended` is the data of `child_finished`."""
+    return handing.take_end(state, step=step, ended=ended)
 
 
 def apply_retrieval(
@@ -226,6 +243,8 @@ def apply_tool_answer(
         return _person_answered(state, text)
     if tool == planning.TOOL and isinstance(arguments, Mapping) and not is_error:
         state = planning.take_revision(state, arguments)
+    if handing.is_handoff(tool):
+        state = handing.take_refusal(state, text)
     message = Message(role="tool", content=text, tool_call_id=call_id)
     cited = tuple(
         Source(text="", score=0.0, citation=citation, trust=trust) for citation in evidence

@@ -121,7 +121,8 @@ class RunSerializer(serializers.Serializer[RunView]):
     input = AnyField()
     output = ObjectField(
         allow_null=True,
-        help_text="`{text, citations: [{space, key, revision, chunk, start, end}], data?}`",
+        help_text="`{text, citations: [{space, key, revision, chunk, start, end}], data?, "
+        "answered_by?: {run, agent}}`; `answered_by` where another agent took over and answered.",
     )
     error = ObjectField(allow_null=True, help_text="`{code, detail}` of a failed run.")
     waiting_on = WaitingOnSerializer(allow_null=True)

@@ -12,7 +12,16 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.agents import selectors as agents
 from apps.agents.services import definitions
-from apps.agents.types import Access, AgentView, Definition, Limits, SpaceGrant, Strategy, WhenStuck
+from apps.agents.types import (
+    HANDOFF_PREFIX,
+    Access,
+    AgentView,
+    Definition,
+    Limits,
+    SpaceGrant,
+    Strategy,
+    WhenStuck,
+)
 from apps.console import diffing, presenting, web
 from apps.context import selectors as context
 from apps.governance.types import Action
@@ -138,6 +147,7 @@ def _form(
         "form": form,
         "is_new": is_new,
         "all_tools": tools.list_tools(scope=scope),
+        "others": _others(scope, form.name),
         "all_spaces": context.list_spaces(scope=scope, limit=_MOST),
         "routes": [r for r in models.list_routes(scope=scope) if r.kind is ModelKind.CHAT],
         "strategies": list(Strategy),
@@ -150,9 +160,20 @@ def _form(
     )
 
 
+def _others(scope: Scope, name: str) -> list[dict[str, Any]]:
+    """The other agents, each with the tools that ask it and that hand over to it."""
+    found = agents.list_agents(scope=scope, limit=_MOST)
+    names = sorted(agent.name for agent in found if agent.name != name)
+    return [
+        {"name": one, "ways": ((f"agent__{one}", "ask"), (f"{HANDOFF_PREFIX}{one}", "hand over"))}
+        for one in names
+    ]
+
+
 def _filled(scope: Scope, agent: AgentView) -> Form:
     definition = agent.definition
     known = {tool.name for tool in tools.list_tools(scope=scope)}
+    known |= {tool for other in _others(scope, agent.name) for tool, _ in other["ways"]}
     values = {name: getattr(definition.limits, name) for name in _LIMITS}
     schema = definition.output_schema
     return Form(

@@ -23,7 +23,7 @@ from apps.orchestration import children, drafts, journal, leases, recovery
 from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
 from apps.orchestration.announcing import announce_end
 from apps.orchestration.leases import Lease
-from apps.orchestration.programs import CallTool, End, Task
+from apps.orchestration.programs import CallTool, End, Task, output_of
 from apps.orchestration.records import Ended, Fenced, Head, Letter, RunFacts
 from apps.orchestration.sendings import MOST_AT_ONCE, Sending
 from apps.orchestration.steps.calling import call_tool
@@ -275,10 +275,7 @@ def _end(activation: Activation, decision: End) -> NoReturn:
     if isinstance(decision, Fail):
         error = {"code": decision.code, "detail": decision.detail}
         _finish(activation, RunStatus.FAILED, error=error)
-    output: dict[str, Any] = {"text": decision.text, "citations": list(decision.citations)}
-    if decision.data is not None:
-        output["data"] = decision.data
-    _finish(activation, RunStatus.SUCCEEDED, output=output)
+    _finish(activation, RunStatus.SUCCEEDED, output=output_of(decision))
 
 
 def _finish(

@@ -31,6 +31,7 @@ from octavo.kernel.errors import Conflict, InvalidInput, NotFound
 from octavo.kernel.scope import Scope
 
 _MOST_NAMED = 40
+_TAKEN_OVER = ("handed_off_by", "conversation", "tainted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +83,16 @@ def fork_run(
     if dry_run:
         noted["dry_run"] = True
     with transaction.atomic():
-        starting.write_run(scope, agent, row, given, budget_usd, noted=noted)
+        handed = _handed(parent)
+        starting.write_run(scope, agent, row, given, budget_usd, noted=noted, handed=handed)
         _copy(parent, point, fork_id, route=route or parent.given_route, dry_run=dry_run)
     return run_view(Run.objects.get(id=fork_id))
+
+
+def _handed(parent: Run) -> dict[str, Any]:
+    """What the parent had before its first step, and whether that can be trusted, is the fork's."""
+    (first,) = journal.read_events(parent.id, limit=1)
+    return {name: first.data[name] for name in _TAKEN_OVER if name in first.data}
 
 
 def _forkable(scope: Scope, run_id: UUID) -> Run:

@@ -21,7 +21,8 @@ def retry_run(*, scope: Scope, run_id: UUID) -> RunView:
     """A new run of the same version of the agent or workflow, with the same input, session,
     metadata, tags and priority; its `retry_of` names this one.
 
-    Raises `Conflict` for a run that lives or has succeeded, and for the call of a single tool.
+    Raises `Conflict` for a run that lives or has succeeded, for one that took over from another,
+    and for the call of a single tool.
     """
     run = get_run(scope=scope, run_id=run_id)
     name = ids.encode(ids.Kind.RUN, run_id)
@@ -30,6 +31,14 @@ def retry_run(*, scope: Scope, run_id: UUID) -> RunView:
             f"{name} is {run.status}: only a failed, cancelled or quarantined run can be retried. "
             "To do the same again, start a new run.",
             head=run.status.value,
+        )
+    (first,) = journal.read_events(run_id, limit=1)
+    if "handed_off_by" in first.data:
+        origin = first.data["handed_off_by"]["run"]
+        raise Conflict(
+            f"{name} took over a conversation, and a new run would begin without it. Retry "
+            f"{origin}, which handed it over, or fork {name}.",
+            head=origin,
         )
     again: dict[str, Any] = {
         "scope": scope,

@@ -141,10 +141,13 @@ def plan_child(
     agent: str,
     input: str | dict[str, Any],
     tainted: bool,
+    handed: Mapping[str, Any] | None = None,
 ) -> PlannedChild:
     """A run of the agent's newest version that does one step of `parent`, in its agent's name.
 
-    `tainted`: the parent has read what is not trusted, and so has whoever reads its input.
+    `tainted`: the parent has read what is not trusted, and so has whoever reads its input. `handed`
+    is what the child's first event says of a conversation that it takes over.
+
     Raises `NotFound`, `InvalidInput`, and `Forbidden` where the parent's agent may not delegate.
     """
     check_request(input)
@@ -159,7 +162,7 @@ def plan_child(
     }
     row = _row(scope, found, input, family=family)
     noted = {"tainted": True} if tainted else None
-    write = partial(write_run, scope, found, row, input, None, noted=noted)
+    write = partial(write_run, scope, found, row, input, None, noted=noted, handed=handed)
     return PlannedChild(id=row["id"], agent=found, write=write)
 
 
@@ -203,9 +206,11 @@ def write_run(
     *,
     cause: Cause | None = None,
     noted: Mapping[str, Any] | None = None,
+    handed: Mapping[str, Any] | None = None,
     is_queued: bool = True,
 ) -> None:
-    """The run, its first event, its job and its audit entry; event and audit hold what is `noted`.
+    """The run, its first event, its job and its audit entry; event and audit hold what is `noted`,
+    the event alone what was `handed` over.
 
     The caller has asked the policies. Without `is_queued` no worker is told of it.
     """
@@ -230,13 +235,8 @@ def write_run(
         triggered_by=cause.trigger if cause else "",
         chain_depth=cause.depth if cause else 0,
     )
-    first = {
-        "agent": agent.name,
-        "version": agent.version,
-        "strategy": row["strategy"],
-        "input": input,
-        **noted,
-    }
+    named = {"agent": agent.name, "version": agent.version, **noted}
+    first = {**named, "strategy": row["strategy"], "input": input, **(handed or {})}
     sql.run(statements.INSERT_FIRST_EVENT, id=run_id, data=journal.as_json(first))
     (deadline_at,) = inserted[0]
     if is_queued:
@@ -247,7 +247,7 @@ def write_run(
         scope=scope,
         action=Action.RUN_START,
         target=ids.encode(ids.Kind.RUN, run_id),
-        payload={"agent": agent.name, "version": agent.version, **noted},
+        payload=named,
     )
 
 

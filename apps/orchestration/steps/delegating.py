@@ -1,12 +1,17 @@
-"""Hands work to an agent or a workflow: a child run, waited for without a worker."""
+"""Hands work to an agent or a workflow: a child run, waited for without a worker. Or hands all of
+it over: then the child's end is the run's.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from apps.agents.services import loop
+from apps.agents.types import HANDOFF_PREFIX
 from apps.orchestration import children, drafts
 from apps.orchestration.activation import Activation
+from apps.orchestration.agent_loop import AgentLoop
 from apps.orchestration.records import Draft
 from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.steps.answering import Permitted, refusal
@@ -30,6 +35,47 @@ def delegate(activation: Activation, made: Permitted) -> ToolResult | Wait | Non
     except OctavoError as error:
         return refusal(str(error))
     activation.record(draft(run=ids.encode(ids.Kind.RUN, child_id)), also=write)
+    return None
+
+
+def hand_off(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
+    """The wait for the run that goes on; None after its start. Its end is no answer to the call,
+    but ends this run.
+    """
+    progress = activation.state.progress(made.step)
+    if progress.child is not None:
+        return Wait(kind="run", waits_for=progress.child)
+    program, run = activation.program, activation.run
+    if not isinstance(program, AgentLoop):
+        return refusal("Only an agent hands its conversation over. Give the other one a task.")
+    name, why = made.call.name.removeprefix(HANDOFF_PREFIX), made.arguments["why"]
+    note = made.arguments.get("note", "")
+    conversation = drafts.conversation_of(
+        loop.hand_over(program.state, by=run.agent_name, to=name, why=why, note=note)
+    )
+    parent = {"run": ids.encode(ids.Kind.RUN, run.id), "agent": run.agent_name, "why": why}
+    handed: dict[str, Any] = {"handed_off_by": parent, "conversation": list(conversation.names)}
+    try:
+        children.check_room(run)
+        child = starting.plan_child(
+            scope=activation.scope,
+            parent=run,
+            step=made.step,
+            agent=name,
+            input=run.input,
+            tainted=program.tainted,
+            handed=handed,
+        )
+    except OctavoError as error:
+        return refusal(str(error))
+    draft = drafts.handed_off(
+        made.step,
+        run=ids.encode(ids.Kind.RUN, child.id),
+        agent=name,
+        why=why,
+        conversation=conversation,
+    )
+    activation.record(draft, also=child.write)
     return None
 
 

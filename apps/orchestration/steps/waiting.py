@@ -8,7 +8,7 @@ import orjson
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.steps.answering import Permitted, record_answer
-from apps.orchestration.steps.delegating import delegate
+from apps.orchestration.steps.delegating import delegate, hand_off
 from apps.orchestration.waits import Wait
 from apps.tools.types import ToolResult, Trust, Waits
 
@@ -64,6 +64,7 @@ def _for_time(activation: Activation, made: Permitted) -> ToolResult | Wait | No
 
 _LOOKS: Mapping[Waits, Callable[[Activation, Permitted], ToolResult | Wait | None]] = {
     Waits.RUN: delegate,
+    Waits.HANDOFF: hand_off,
     Waits.SIGNAL: _for_signal,
     Waits.INPUT: _for_input,
     Waits.TIME: _for_time,

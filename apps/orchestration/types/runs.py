@@ -38,7 +38,8 @@ class EventType(StrEnum):
 
     - run_started: agent, version, strategy, input; workflow of a workflow's run, tool of a run that
       is one tool call; triggered_by? {trigger, firing}, tainted? (the input came from outside); of
-      a fork forked_from {run, step}, edited [steps], route?, dry_run?; external?
+      a fork forked_from {run, step}, edited [steps], route?, dry_run?; external?; of a run that
+      took over handed_off_by {run, agent, why}, conversation [message]
     - context_retrieved: query, quote (bool), spaces, as_of?,
       sources [{text, score, citation, trust}],
       memory? [{space, name, about, text, revision, trust}]
@@ -56,6 +57,8 @@ class EventType(StrEnum):
     - input_requested: question, choices?; input_received: content, by; timer_started: until
     - signal_received: name, payload, by
     - child_started: run, agent or workflow; child_finished: run, status, output, error, tainted
+    - handed_off: run, agent, why, conversation [message] (the run goes on as that run of that
+      agent; the next child_finished of the step ends it)
     - run_paused, run_resumed: by; note: text (what a loop outside wants to be known)
     - run_succeeded: output; run_failed, run_quarantined: code, detail; run_cancelled: nothing
     """
@@ -77,6 +80,7 @@ class EventType(StrEnum):
     SIGNAL_RECEIVED = "signal_received"
     CHILD_STARTED = "child_started"
     CHILD_FINISHED = "child_finished"
+    HANDED_OFF = "handed_off"
     RUN_PAUSED = "run_paused"
     RUN_RESUMED = "run_resumed"
     MAIL_RECEIVED = "mail_received"
@@ -115,7 +119,8 @@ class ForkPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """`output` is `{"text", "citations", "data"?}`, `error` is `{"code", "detail"}`.
+    """`output` is `{"text", "citations", "data"?, "answered_by"?}`, `error` `{"code", "detail"}`;
+    `answered_by` is the `{"run", "agent"}` that took over and answered.
 
     Of `agent`, `workflow` and `tool` one names what runs, the others are None, None and "".
     `version` is that of the agent or workflow; `given_route` is "" where it is the definition's.

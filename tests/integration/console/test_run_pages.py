@@ -47,6 +47,39 @@ def test_a_run_and_the_run_it_started_lead_to_each_other(admin: Client, bench: B
     assert "found it" in opened
 
 
+def test_a_run_that_was_handed_over_shows_who_answered(admin: Client, bench: Bench) -> None:
+    from apps.orchestration import selectors
+
+    runs.save(bench.scope, "scout", tools=())
+    runs.save(bench.scope, "desk", tools=("handoff__scout",))
+    bench.chat.script = {"calls": [["handoff__scout", {"why": "It knows the shop."}]]}
+    parent = runs.start(bench.scope, "desk")
+    runs.advance(bench.scope, parent.id)
+    waiting = selectors.get_run(scope=bench.scope, run_id=parent.id).waiting_on
+    assert waiting is not None
+    bench.chat.script = {"answer": "Bread and salt."}
+    runs.advance(bench.scope, ids.decode(ids.Kind.RUN, waiting.id))
+    runs.advance(bench.scope, parent.id)
+    html = page_of(admin, parent.id)
+    assert rows_in(html) == ["desk", "plan", "hand over to scout"]
+    assert "The agent scout took over" in html
+    assert f'href="/runs/{waiting.id}"' in html
+    anchor = re.search(r'id="(s\d+)"[^>]*data-kind="agent" data-depth="1"', html)
+    assert anchor is not None
+    opened = page_of(admin, parent.id, f"/steps/{anchor[1]}")
+    for shown in (
+        "Handed over to scout",
+        "Open the run of scout",
+        "It knows the shop.",
+        "Bread and",
+    ):
+        assert shown in opened
+    form = admin.get("/agents/desk/edit").content.decode()
+    assert 'value="handoff__scout" checked' in form
+    assert 'value="agent__scout">' in form
+    assert "handoff__desk" not in form
+
+
 def test_a_question_to_a_person_is_one_row_with_its_answer(admin: Client, bench: Bench) -> None:
     runs.save(bench.scope, "asker", tools=("ask_person", "wait"))
     call = ["ask_person", {"question": "Blue or green?"}]

@@ -90,6 +90,22 @@ def test_handed_on(bench: Bench) -> None:
     histories.write("handed_on_child", child)
 
 
+def test_handed_over(bench: Bench) -> None:
+    runs.save(bench.scope, "scout", tools=("box_look",))
+    runs.save(bench.scope, "desk", tools=("handoff__scout", "box_*"))
+    over = ["handoff__scout", {"why": "It knows the shop.", "note": "Be brief."}]
+    bench.chat.script = {"calls": [["box_outside", {"n": 1}], [over, LOOK]]}
+    run = runs.starting.start_run(scope=bench.scope, agent="desk", input="What is for sale?")
+    waiting = runs.advance(bench.scope, run.id)
+    assert waiting.waiting_on is not None
+    child = ids.decode(ids.Kind.RUN, waiting.waiting_on.id)
+    bench.chat.script = {"calls": [LOOK], "answer": "Bread."}
+    runs.advance(bench.scope, child)
+    _finish(bench, run)
+    histories.write("handed_over", run.id)
+    histories.write("handed_over_child", child)
+
+
 def test_asked_and_waited(bench: Bench) -> None:
     runs.save(bench.scope, tools=("ask_person", "wait"))
     calls: list[Any] = [["ask_person", {"question": "Red or blue?"}], ["wait", {"seconds": 1}]]
