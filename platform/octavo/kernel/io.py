@@ -55,9 +55,9 @@ def loop() -> asyncio.AbstractEventLoop:
 def call[T](coroutine: Coroutine[Any, Any, T], *, timeout: float) -> T:
     """Run `coroutine` on the I/O loop and wait at most `timeout` seconds for its result.
 
-    Gives the thread's database connection back first. On timeout the coroutine is cancelled and
-    `TimeoutError` is raised. Raises `MisusedError` on the loop's own thread or inside a
-    transaction.
+    Gives the thread's database connection back before it waits. On timeout the coroutine is
+    cancelled and `TimeoutError` is raised. Raises `MisusedError` on the loop's own thread or
+    inside a transaction.
     """
     return start(coroutine, timeout=timeout).result()
 
