@@ -6,19 +6,24 @@ many as together occur in a twentieth of the chunks; all terms count in the scor
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from apps.context.types import SearchMode, SpaceKind
 
 POOL = 100  # candidates of each leg
 EXACT_ROWS = 20_000  # up to so many visible rows an exact scan is fast and misses nothing
-FILTERED_ROWS = 5_000  # the same behind a filter, which must be counted first
+FILTERED_ROWS = 5_000  # the same behind a filter, which must be evaluated first
 INDEXED_DIMENSIONS = frozenset({384, 768, 1024, 1536})
 DENSE_WEIGHT = {SpaceKind.TEXT: 0.5, SpaceKind.CODE: 0.8, SpaceKind.DIALOGUE: 0.3}
 
-APPROXIMATE_SETTINGS = (
-    "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 120; "
-    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = on"
+# Which indexes serve is decided by the shape of a statement, so one plan serves all its values: to
+# plan takes longer than to search. Its numbers of rows are part of its text, for the planner.
+PLANNED_ONCE = (
+    "SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan; "
+    "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0"
 )
+PLANNED_EACH = "SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan"
+APPROXIMATE = "SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = 120"
 
 # A place is one layer of a space that was asked for: `n` numbers it, `name` is what was asked,
 # `depth` 0 is the space itself, `at` the last sequence number that counts.
@@ -67,14 +72,15 @@ _LIVE_PASSES_EACH = """ AND (
   JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
   WHERE e.id = c.entry_id AND NOT e.is_deleted
 )"""
-_LIVE_COUNT = """
-SELECT count(*) FROM (
-  SELECT 1 FROM entry AS e
+# The same in two steps, where a step before has found out how many pass.
+_LIVE_PASSES_LISTED = " AND c.entry_id = ANY(%(passing)s::uuid[])"
+_LIVE_LIST = """
+SELECT count(*), coalesce(array_agg(id), '{}')::text FROM (
+  SELECT e.id FROM entry AS e
   JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
-  JOIN chunk AS c ON c.entry_id = e.id AND c.died IS NULL
   WHERE e.space_id = ANY(%(spaces)s) AND NOT e.is_deleted AND {condition}
-  LIMIT {limit}
-) AS visible
+  LIMIT %(most)s
+) AS passing
 """
 
 # An earlier moment, or a branch over its parent.
@@ -255,19 +261,36 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Which statement is needed. `past`: of a moment or a branch. `condition` is a compiled filter,
-    `approximate` the width whose HNSW index finds the dense leg.
+    """Which statement is needed, for how many hits. `past`: of a moment or a branch. `condition` is
+    a compiled filter, of which `is_listed` says that `passing` has the entries which it leaves;
+    `approximate` is the width whose HNSW index finds the dense leg.
     """
 
     mode: SearchMode
+    limit: int
     past: bool = False
     condition: str = ""
+    is_listed: bool = False
     approximate: int | None = None
 
+    @property
+    def pool(self) -> int:
+        """How many candidates each leg brings; more than are wanted, where not all are sure."""
+        unsure = self.mode is SearchMode.HYBRID or (self.approximate and self.condition)
+        return max(POOL, self.limit) if unsure else self.limit
 
+    @property
+    def settings(self) -> str:
+        """What the statement needs to be set in its transaction."""
+        if self.past or self.mode is SearchMode.EXACT:
+            return PLANNED_EACH
+        return f"{PLANNED_ONCE}; {APPROXIMATE}" if self.approximate else PLANNED_ONCE
+
+
+@lru_cache(maxsize=256)
 def search_statement(shape: Shape) -> str:
-    """The parameters are those of `_PLACES` and `query`, `limit`, `pool`, `organisation`, `model`,
-    `vector`, `whole`, and the filter's own.
+    """The parameters are those of `_PLACES` and `query`, `organisation`, `model`, `vector`,
+    `whole`, and the filter's own.
     """
     dense = _DENSE_EXACT
     if shape.approximate:
@@ -281,19 +304,20 @@ def search_statement(shape: Shape) -> str:
             found = "(SELECT count(*) FROM dense)"
     text = "b.text || r.tail" if shape.mode is SearchMode.EXACT else "b.text"
     cited = _CITED.format(found=found, text=text, revision=_THEN if shape.past else _HEAD)
-    return f"WITH {head}{body}{cited}"
+    statement = f"WITH {head}{body}{cited}"
+    return statement.replace("%(limit)s", str(shape.limit)).replace("%(pool)s", str(shape.pool))
 
 
-def count_statement(condition: str) -> str:
-    """How many chunks a filter leaves, up to one more than are scanned exactly."""
-    return _LIVE_COUNT.replace("{condition}", condition).replace("{limit}", str(FILTERED_ROWS + 1))
+def passing_statement(condition: str) -> str:
+    """How many entries a filter leaves, and their ids as an array; at most `most`."""
+    return _LIVE_LIST.replace("{condition}", condition)
 
 
 def _asked(shape: Shape) -> str:
     parts = [_PLACES, _ASKED]
     if shape.past:
         parts.append(_PAST_HIDDEN)
-    if shape.condition and not shape.approximate:
+    if shape.condition and not shape.approximate and not shape.is_listed:
         passing = _PAST_PASSING if shape.past else _LIVE_PASSING
         parts.append(passing.replace("{condition}", shape.condition))
     return "".join(parts)
@@ -313,7 +337,9 @@ def _of_rows(template: str, shape: Shape) -> str:
         source, rows, row, passes = _PAST_SOURCE, _PAST_ROWS, "c.id, p.n", _PAST_PASSES
     else:
         source, rows, row, passes = _LIVE_SOURCE, _LIVE_ROWS, "c.id", _LIVE_PASSES
-    if shape.approximate:
+    if shape.is_listed:
+        passes = _LIVE_PASSES_LISTED
+    elif shape.approximate:
         passes = _LIVE_PASSES_EACH.replace("{condition}", shape.condition)
     rows += passes if shape.condition else ""
     return template.format(source=source, rows=rows, row=row)

@@ -55,7 +55,8 @@ CROSS JOIN (SELECT g AS born, CASE WHEN g <= %(history)s THEN g + 1 END AS died
 INSERT INTO revision (id, space_id, entry_id, number, seq, operation, kind, author_kind, author_id,
   author_name, step, why, metadata, trust, sources, text_hash, length, chunks, starts)
 SELECT md5('revision' || m.n)::uuid, e.space_id, e.id, 1, 1, 'write', 'document', 'system',
-  %(many)s, 'bench', '', 'bench', jsonb_build_object('shard', m.n %% 100, 'half', m.n %% 2),
+  %(many)s, 'bench', '', 'bench', jsonb_build_object('shard', m.n %% 100, 'half', m.n / 500 %% 2,
+    'topics', m.n %% 2),
   'trusted', '[]', '', length(m.text), ARRAY[c.id], ARRAY[0]
 FROM made AS m JOIN entry AS e ON e.id = md5('entry' || m.n)::uuid
 JOIN chunk AS c ON c.entry_id = e.id AND c.died IS NULL;
@@ -125,6 +126,11 @@ def test_search_over_many_chunks(filled: dict[str, Any]) -> None:
         "dense, a space of 1 %": (["few"], SearchMode.DENSE, None),
         "dense, a filter of 1 %": (["many"], SearchMode.DENSE, {"shard": {"eq": 7}}),
         "dense, a filter of 50 %": (["many"], SearchMode.DENSE, {"half": {"eq": 1}}),
+        "dense, a filter of half of the topics": (
+            ["many"],
+            SearchMode.DENSE,
+            {"topics": {"eq": 1}},
+        ),
         "lexical, all": (["many", "few"], SearchMode.LEXICAL, None),
         "hybrid, all": (["many", "few"], SearchMode.HYBRID, None),
         "hybrid, a space of 1 %": (["few"], SearchMode.HYBRID, None),

@@ -33,6 +33,7 @@ from apps.context.types import (
     SearchResult,
     SpaceKind,
 )
+from octavo.kernel import sql
 from octavo.kernel.errors import InvalidInput, Unavailable
 from octavo.kernel.scope import Scope
 
@@ -177,16 +178,39 @@ def _find(
     values = _values(scope, places, asked, vector)
     shape = queries.Shape(
         mode=asked.mode,
+        limit=asked.limit,
         past=any(moment is not None for moment in asked.moments)
         or any(place.parent_id for place in places),
         condition=asked.condition.sql if asked.condition else "",
     )
     width = len(vector.values) if vector else 0
-    if width in queries.INDEXED_DIMENSIONS and _is_large(places, shape, values):
-        rows = _run(replace(shape, approximate=width), values)
-        if rows and rows[0]["found"] >= values["pool"]:
-            return rows
-    return _run(shape, values)
+    if width not in queries.INDEXED_DIMENSIONS or shape.past or not _is_large(places):
+        return _run(shape, values)
+    passing = _few_that_pass(places, shape, values) if shape.condition else None
+    if passing is not None:
+        return _run(replace(shape, is_listed=True), {**values, "passing": passing})
+    approximate = replace(shape, approximate=width)
+    rows = _run(approximate, values)
+    return rows if rows and rows[0]["found"] >= approximate.pool else _run(shape, values)
+
+
+def _is_large(places: Sequence[Space]) -> bool:
+    """Whether there are more chunks than a scan reads at once."""
+    return sum(place.chunk_count for place in places) > queries.EXACT_ROWS
+
+
+def _few_that_pass(
+    places: Sequence[Space], shape: queries.Shape, values: Mapping[str, Any]
+) -> str | None:
+    """The entries that the filter leaves, as an array; None if they are too many to scan."""
+    entries, chunks = (
+        sum(getattr(place, column) for place in places) for column in ("entry_count", "chunk_count")
+    )
+    most = queries.FILTERED_ROWS * entries // chunks
+    with connection.cursor() as cursor:
+        cursor.execute(queries.passing_statement(shape.condition), {**values, "most": most + 1})
+        count, found = cursor.fetchone() or (0, "{}")
+    return str(found) if count <= most else None
 
 
 def _values(
@@ -207,8 +231,6 @@ def _values(
         "weights": [queries.DENSE_WEIGHT[SpaceKind(layer.space.kind)] for _, _, layer in layers],
         "query": asked.query,
         "whole": _whole(asked.query),
-        "limit": asked.limit,
-        "pool": max(queries.POOL, asked.limit),
         "model": vector.model_id if vector else None,
         "vector": vector.literal() if vector else None,
         **(asked.condition.values if asked.condition else {}),
@@ -221,25 +243,12 @@ def _whole(query: str) -> str:
     return rf"(^|[^[:alnum:]_]){escaped}($|[^[:alnum:]_])"
 
 
-def _is_large(places: Sequence[Space], shape: queries.Shape, values: dict[str, Any]) -> bool:
-    """Whether more chunks may be seen than a scan reads at once; the past is always scanned."""
-    if shape.past or sum(place.chunk_count for place in places) <= queries.EXACT_ROWS:
-        return False
-    if not shape.condition:
-        return True
-    with connection.cursor() as cursor:
-        cursor.execute(queries.count_statement(shape.condition), values)
-        (visible,) = cursor.fetchone() or (0,)
-    return int(visible) > queries.FILTERED_ROWS
-
-
 def _run(shape: queries.Shape, values: dict[str, Any]) -> list[dict[str, Any]]:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL jit = off")
-        if shape.approximate:
-            cursor.execute(queries.APPROXIMATE_SETTINGS)
-        cursor.execute(queries.search_statement(shape), values)
-        return [dict(zip(queries.COLUMNS, row, strict=True)) for row in cursor.fetchall()]
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(shape.settings)
+        rows = sql.run(queries.search_statement(shape), **values)
+    return [dict(zip(queries.COLUMNS, row, strict=True)) for row in rows]
 
 
 def _hit(row: dict[str, Any]) -> SearchHit:
