@@ -12,17 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 
-from apps.orchestration.services import engine, upkeep
-from workers import hints
+from apps.orchestration.services import engine
 
 log = logging.getLogger(__name__)
 
 
-def work(run_id: str) -> None:
-    """Take the run whose turn it is as far as it goes now."""
-    chosen = upkeep.choose(run_id)
-    engine.advance(run_id=chosen)
-    upkeep.pass_slot(chosen)
+def work(run_id: str | None = None) -> bool:
+    """Take the run whose turn it is as far as it goes now, on this hint or on the next that waits.
+
+    False when there was no hint.
+    """
+    return engine.advance_next(hinted=run_id)
 
 
 class Threads:
@@ -57,25 +57,13 @@ class Threads:
         finally:
             self._leave()
 
-    def _take(self, run_id: str | None) -> None:
+    def _take(self, run_id: str) -> None:
         try:
-            while run_id is not None:
-                _work_and_log(run_id)
-                run_id = self._next()
+            _work_and_log(run_id)
+            while self._left and not self._stop.is_set():
+                self._left = _work_and_log()
         finally:
             self._leave()
-
-    def _next(self) -> str | None:
-        if not self._left or self._stop.is_set():
-            return None
-        try:
-            found = hints.take(1, runs=True)
-        except (DatabaseError, InterfaceError):
-            return None  # the relay says so, and tries again
-        finally:
-            connections.close_all()
-        self._left = bool(found)
-        return found[0].arguments["run_id"] if found else None
 
     def _leave(self) -> None:
         with self._changed:
@@ -83,13 +71,16 @@ class Threads:
             self._changed.notify()
 
 
-def _work_and_log(run_id: str) -> None:
+def _work_and_log(run_id: str | None = None) -> bool:
     try:
-        work(run_id)
+        return work(run_id)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("No run was taken (%s); its lease or its next hint brings it back.", error)
     except Exception:
         log.exception("A run was not taken further; its lease or its next hint brings it back")
     finally:
         connections.close_all()
+    return False
 
 
 threads = Threads(settings.WORKER_THREADS, threading.Event())

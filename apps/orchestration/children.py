@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from apps.orchestration import inbox, statements
+from apps.orchestration import inbox, readings, statements
 from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import PUBLIC_STATUS
@@ -26,7 +26,7 @@ def check_room(run: RunFacts) -> None:
         raise InvalidInput(
             f"Agents that call agents may be {DEEPEST} deep, and this one is. Do the work here."
         )
-    ((family,),) = sql.run(statements.COUNT_FAMILY, root_id=run.root_id)
+    ((family,),) = sql.run(readings.COUNT_FAMILY, root_id=run.root_id)
     if family >= LARGEST_FAMILY:
         raise InvalidInput(
             f"The run and all its children are {family} already, and may be {LARGEST_FAMILY}. "

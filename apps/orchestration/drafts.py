@@ -199,7 +199,7 @@ def tool_answered(
     *,
     arguments: Mapping[str, Any] | str,
     digest: str,
-    decision: Decision | None = None,
+    decision: Mapping[str, Any] | None = None,
     approval: str | None = None,
     attempt: int = 1,
     took: float = 0.0,
@@ -219,11 +219,7 @@ def tool_answered(
     if result.structured is not None:
         data["structured"] = blobs.put(dict(result.structured))
     if decision is not None:
-        data["decision"] = {
-            "id": ids.encode(ids.Kind.DECISION, decision.id),
-            "outcome": decision.outcome,
-            "policies": list(decision.policies),
-        }
+        data["decision"] = decision
     if approval is not None:
         data["approval"] = approval
     return Draft(
@@ -274,8 +270,20 @@ def signal_received(*, name: str, payload: Any, by: str, read_mail: int) -> Draf
     return Draft(type=EventType.SIGNAL_RECEIVED, step="", data=data, read_mail=read_mail)
 
 
-def timer_started(step: str, *, until: datetime) -> Draft:
-    return Draft(type=EventType.TIMER_STARTED, step=step, data={"until": until})
+def permission(decision: Decision) -> dict[str, Any]:
+    """What allowed a call, as events name it."""
+    return {
+        "id": ids.encode(ids.Kind.DECISION, decision.id),
+        "outcome": decision.outcome,
+        "policies": list(decision.policies),
+    }
+
+
+def timer_started(
+    step: str, *, until: datetime, decision: Mapping[str, Any] | None = None
+) -> Draft:
+    data = {"until": until} if decision is None else {"until": until, "decision": decision}
+    return Draft(type=EventType.TIMER_STARTED, step=step, data=data)
 
 
 def child_started(step: str, *, run: str, **runs: str) -> Draft:

@@ -23,8 +23,9 @@ class Progress:
     next is due. `approval` is the public id of the one asked for, and `verdict` the data of its
     decision. `intended`: an unsafe call was about to happen. `resolution` is a person's word on a
     call that may have happened. `asked`: a person was asked for input, which is `given` once it is
-    there. `waits_until`: when a wait is over. `child` is the public id of the run that does the
-    step, `ended` how that came out; `handed_off`: that run's end is this run's.
+    there. `waits_until`: when a wait is over, which `permission` allowed. `child` is the public id
+    of the run that does the step, `ended` how that came out; `handed_off`: that run's end is this
+    run's.
     """
 
     attempt: int = 0
@@ -38,6 +39,7 @@ class Progress:
     asked: bool = False
     given: Mapping[str, Any] | None = None
     waits_until: datetime | None = None
+    permission: Mapping[str, Any] | None = None
     child: str | None = None
     ended: Mapping[str, Any] | None = None
     handed_off: bool = False
@@ -130,7 +132,8 @@ def _progress(state: Folded, record: Record, data: Mapping[str, Any]) -> None:
         case EventType.CHILD_FINISHED:
             after = replace(before, ended=data)
         case EventType.TIMER_STARTED:
-            after = replace(before, waits_until=datetime.fromisoformat(data["until"]))
+            until = datetime.fromisoformat(data["until"])
+            after = replace(before, waits_until=until, permission=data.get("decision"))
         case EventType.EFFECT_RESOLVED:
             after = replace(before, resolution=data)
         case _:

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from apps.orchestration import statements
+from apps.orchestration import readings, slots, statements
 from apps.orchestration.journal import as_json
-from octavo.kernel import jobs, sql
+from octavo.kernel import sql
 
 
 def deliver(run_id: UUID, *, kind: str, body: Mapping[str, Any], dedupe_key: str) -> bool:
@@ -27,24 +27,24 @@ def deliver(run_id: UUID, *, kind: str, body: Mapping[str, Any], dedupe_key: str
                 dedupe_key=dedupe_key,
             )
             if rows and rows[0][0]:
-                jobs.enqueue("orchestration.advance", run_id=str(run_id))
+                slots.hint([run_id])
     except IntegrityError:  # two deliveries of the same mail met: the other one won
         return False
     return bool(rows)
 
 
 @transaction.atomic
-def fire_timers(*, limit: int = 50) -> int:
-    """Turn due timers into mail. Several processes may do so at once: none fires twice."""
-    due = sql.run(statements.TAKE_DUE_TIMERS, limit=limit)
-    for timer_id, run_id, key in due:
-        deliver(run_id, kind="timer", body={"key": key}, dedupe_key=f"timer:{timer_id}")
-    if due:
-        sql.run(statements.MARK_FIRED, ids=[timer_id for timer_id, _, _ in due])
-    return len(due)
+def fire_timers(*, limit: int = 500) -> int:
+    """Turn due timers into mail. Several processes may do so at once: none fires twice.
+
+    How many were due; those of a run that is being written just then are left for the next call.
+    """
+    fired = sql.run(statements.FIRE_TIMERS, kind="timer", limit=limit)
+    slots.hint([run_id for run_id, is_woken in fired if is_woken])
+    return len(fired)
 
 
 def seconds_until_timer() -> float:
     """Seconds until the next timer is due; infinite without any."""
-    ((seconds,),) = sql.run(statements.UNTIL_TIMER)
+    ((seconds,),) = sql.run(readings.UNTIL_TIMER)
     return math.inf if seconds is None else max(0.0, float(seconds))

@@ -12,11 +12,11 @@ import orjson
 from django.conf import settings
 from django.db import transaction
 
-from apps.orchestration import live, slots, statements, waits
+from apps.orchestration import live, readings, slots, statements, waits
 from apps.orchestration.records import Draft, Ended, Fenced, Head, Letter, Record, RunFacts, dump
 from apps.orchestration.types.runs import EventType, RunStatus
 from apps.orchestration.waits import Wait
-from octavo.kernel import jobs, sql
+from octavo.kernel import sql
 from octavo.kernel.scope import Principal, PrincipalKind
 
 MOST_CRASHES = 3
@@ -41,12 +41,23 @@ def as_json(value: Any) -> str | None:
 
 def claim(*, run_id: UUID, owner: str) -> tuple[RunFacts, Head] | None:
     """Take the run, or None: someone else has it, or it waits or is over."""
-    rows = slots.claim(
-        run_id=run_id,
-        owner=owner,
-        lease=settings.LEASE_SECONDS,
-        most_crashes=MOST_CRASHES,
-    )
+    return _claimed(slots.claim(run_id=run_id, **_terms(owner)))
+
+
+def claim_turn(*, hinted: UUID | None, owner: str) -> tuple[bool, tuple[RunFacts, Head] | None]:
+    """Take the run whose turn it is on this hint, or without one on the next of the outbox.
+
+    Whether there was a hint, and the run, or None where there is none to take.
+    """
+    had_hint, rows = slots.claim_turn(hinted, **_terms(owner))
+    return had_hint, _claimed(rows)
+
+
+def _terms(owner: str) -> dict[str, Any]:
+    return {"owner": owner, "lease": settings.LEASE_SECONDS, "most_crashes": MOST_CRASHES}
+
+
+def _claimed(rows: Sequence[tuple[Any, ...]]) -> tuple[RunFacts, Head] | None:
     if not rows:
         return None
     row = dict(zip(_CLAIMED, rows[0], strict=True))
@@ -54,7 +65,7 @@ def claim(*, run_id: UUID, owner: str) -> tuple[RunFacts, Head] | None:
     return _facts(row), head
 
 
-_OF_HEAD = ("fence", "next_seq", "mail_seq", "cancel_requested", "now")
+_OF_HEAD = ("fence", "next_seq", "mail_seq", "cancel_requested", "crashes", "now")
 _CLAIMED = (
     *("id", "organisation_id", "team_id", "project_id"),
     *("agent_id", "agent_name", "agent_version_id", "tool"),
@@ -62,7 +73,7 @@ _CLAIMED = (
     *("started_by", "starter_id", "starter_kind", "key_id", "key_scopes", "is_autonomous"),
     *("strategy", "input", "fence", "root_id", "parent_id", "parent_key", "depth"),
     *("forked_from", "given_route", "is_dry_run"),
-    *("next_seq", "read_seq", "mail_seq", "cancel_requested", "deadline_at", "now"),
+    *("next_seq", "read_seq", "mail_seq", "cancel_requested", "crashes", "deadline_at", "now"),
 )
 
 
@@ -103,7 +114,7 @@ def begin_call(run: RunFacts, *, owner: str, given: Mapping[str, Any]) -> Head:
         data=as_json({**first, "input": run.input}),
     )
     (now,) = rows[0]
-    return Head(fence=1, next_seq=2, seen_mail=0, mail_seq=0, cancel_requested=False, now=now)
+    return Head(fence=1, next_seq=2, seen_mail=0, mail_seq=0, now=now)
 
 
 def from_json(value: Any) -> Any:
@@ -174,21 +185,20 @@ def park(run_id: UUID, head: Head, for_: Sequence[Wait]) -> bool:
     """Wait without a worker, unless there is unread mail: then False, and nothing has changed."""
     reason = waits.shown(for_)
     waiting_on = {"kind": reason.kind, "id": reason.waits_for, "until": reason.until}
-    with transaction.atomic():
-        parked = sql.run(
-            statements.PARK,
-            id=run_id,
-            fence=head.fence,
-            mail_seq=head.seen_mail,
-            waiting_on=as_json(waiting_on),
-        )
-        if parked:
-            for key, fire_at in waits.timers(for_):
-                sql.run(statements.SET_TIMER, id=run_id, key=key, fire_at=fire_at)
-        if not parked:
-            look(run_id, head)
+    timers = waits.timers(for_)
+    parked = sql.run(
+        statements.PARK,
+        id=run_id,
+        fence=head.fence,
+        mail_seq=head.seen_mail,
+        waiting_on=as_json(waiting_on),
+        keys=[key for key, _ in timers],
+        times=[fire_at for _, fire_at in timers],
+    )
     if parked:
         live.announce(run_id, head.next_seq - 1)
+    else:
+        look(run_id, head)
     return bool(parked)
 
 
@@ -205,7 +215,7 @@ def release(run_id: UUID, fence: int) -> bool:
     """Hand the run to the next worker without counting a crash; False when it was lost already."""
     released = sql.run(statements.RELEASE, id=run_id, fence=fence)
     if released:
-        jobs.enqueue("orchestration.advance", run_id=str(run_id))
+        slots.hint([run_id])
     return bool(released)
 
 
@@ -221,7 +231,7 @@ def heartbeat(held: Sequence[tuple[UUID, int]]) -> dict[UUID, bool]:
 
 
 def read_events(run_id: UUID, *, after: int = 0, limit: int = _PAGE) -> list[Record]:
-    rows = sql.run(statements.READ_EVENTS, id=run_id, after=after, limit=limit)
+    rows = sql.run(readings.READ_EVENTS, id=run_id, after=after, limit=limit)
     return [_record(*row) for row in rows]
 
 
@@ -246,7 +256,7 @@ def read_blobs(organisation_id: UUID, names: Sequence[str]) -> dict[str, Any]:
     if not names:
         return {}
     rows = sql.run(
-        statements.READ_BLOBS,
+        readings.READ_BLOBS,
         organisation_id=organisation_id,
         hashes=[bytes.fromhex(name) for name in names],
     )
@@ -254,5 +264,5 @@ def read_blobs(organisation_id: UUID, names: Sequence[str]) -> dict[str, Any]:
 
 
 def read_mail(run_id: UUID, *, after: int) -> list[Letter]:
-    rows = sql.run(statements.READ_MAIL, id=run_id, after=after)
+    rows = sql.run(readings.READ_MAIL, id=run_id, after=after)
     return [Letter(seq=seq, kind=kind, body=from_json(body)) for seq, kind, body in rows]

@@ -57,7 +57,8 @@ class RunFacts:
 class Head:
     """Where a claimed run stands; moved by each append of the claim's holder.
 
-    `mail_seq` is how much mail there is known to be, `seen_mail` how much of it was read.
+    `mail_seq` is how much mail there is known to be, `seen_mail` how much of it was read; `crashes`
+    how many holders were lost, at the claim, since something was journaled.
     `now` is the database's clock at the last statement.
     """
 
@@ -65,7 +66,8 @@ class Head:
     next_seq: int
     seen_mail: int
     mail_seq: int
-    cancel_requested: bool
+    cancel_requested: bool = False
+    crashes: int = 0
     now: datetime
 
 

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.orchestration import children, journal, live, statements
+from apps.orchestration import children, journal, live, slots, statements
 from apps.orchestration.announcing import announce_end
 from apps.orchestration.types.runs import RunStatus
-from octavo.kernel import jobs, sql
+from octavo.kernel import sql
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,7 @@ def reap() -> int:
         _quarantine(run_id, reason=reason)
     if revived:
         sql.run(statements.REVIVE, ids=revived, delay=timedelta(0))
-    for run_id in revived:
-        jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    slots.hint(revived)
     return len(expired)
 
 
@@ -54,7 +53,7 @@ def stumble(run_id: UUID, fence: int, *, reason: str, delay: timedelta) -> None:
         most_crashes=journal.MOST_CRASHES,
     )
     if revived:
-        jobs.enqueue("orchestration.advance", delay=delay, run_id=str(run_id))
+        slots.hint([run_id], delay=delay)
     else:
         _quarantine(run_id, fence=fence, reason=reason)
 
@@ -85,6 +84,5 @@ def _quarantine(run_id: UUID, *, reason: str, fence: int | None = None) -> None:
 def remind(*, after_seconds: float = HINT_SECONDS, limit: int = _BATCH) -> int:
     """Ready runs that no worker took: their hint may be lost with Redis, so send another."""
     forgotten = sql.run(statements.TAKE_FORGOTTEN, after=after_seconds, limit=limit)
-    for (run_id,) in forgotten:
-        jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    slots.hint([run_id for (run_id,) in forgotten])
     return len(forgotten)

@@ -5,6 +5,9 @@ until a slot is free. What holds a slot is the run's own status, so a slot canno
 """
 
 import threading
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +20,27 @@ _lock = threading.Lock()
 _limited: set[UUID] = set()
 
 
-def choose(hinted: UUID) -> UUID:
-    """Take the run whose turn it is on this hint: in the project that has the fewest under way the
-    one of the lowest rank, so that a hint is leave to work and not an order. Without any, the
-    hinted one.
+def hint(run_ids: Sequence[UUID], *, delay: timedelta = timedelta(0)) -> None:
+    """Promise, in the caller's transaction, that these runs are taken further."""
+    jobs.enqueue_all(
+        "orchestration.advance", [{"run_id": str(each)} for each in run_ids], delay=delay
+    )
+
+
+def claim_turn(hinted: UUID | None, **parameters: Any) -> tuple[bool, list[tuple[Any, ...]]]:
+    """Claim the run whose turn it is: in the project that has the fewest under way the one of the
+    lowest rank, so that a hint is leave to work and not an order. Without any, the hinted one.
+
+    Without a hint in hand, one is taken from the outbox. Whether there was a hint, and the row of
+    `CLAIM`.
     """
-    taken = sql.run(statements.TAKE_TURN)
-    chosen: UUID = taken[0][0] if taken else hinted
-    return chosen
+    taken = sql.run(statements.CLAIM_TURN, spend=hinted is None, **parameters)
+    ((has_spent, chosen, *row),) = taken
+    if chosen is not None:
+        rows = [tuple(row)] if row[0] else _claim_within_limits(chosen, parameters)
+    else:
+        rows = claim(run_id=hinted, **parameters) if hinted else []
+    return has_spent or hinted is not None, rows
 
 
 def claim(*, run_id: UUID, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -32,16 +48,23 @@ def claim(*, run_id: UUID, **parameters: Any) -> list[tuple[Any, ...]]:
     rows = sql.run(statements.CLAIM, id=run_id, **parameters)
     if rows or not sql.run(statements.HAS_LIMITS, id=run_id):
         return rows
-    with transaction.atomic():
-        sql.run(statements.LOCK_LIMITS, id=run_id)
-        rows = sql.run(statements.CLAIM_WITHIN_LIMITS, id=run_id, **parameters)
-        waits = [] if rows else sql.run(statements.WAIT_FOR_SLOT, id=run_id)
-        if waits == [(None,)]:  # the slot was given back in between
-            jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    return _claim_within_limits(run_id, parameters)
+
+
+@transaction.atomic
+def _claim_within_limits(run_id: UUID, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    sql.run(statements.LOCK_LIMITS, id=run_id)
+    rows = sql.run(statements.CLAIM_WITHIN_LIMITS, id=run_id, **parameters)
     if rows:
-        with _lock:
-            _limited.add(run_id)
+        transaction.on_commit(partial(_hold, run_id))
+    elif sql.run(statements.WAIT_FOR_SLOT, id=run_id) == [(None,)]:
+        hint([run_id])  # the slot was given back in between
     return rows
+
+
+def _hold(run_id: UUID) -> None:
+    with _lock:
+        _limited.add(run_id)
 
 
 def pass_on(run_id: UUID) -> None:
@@ -57,6 +80,5 @@ def pass_on(run_id: UUID) -> None:
 def wake() -> int:
     """Hint the first of those that wait for a slot, as many as there are slots free; how many."""
     woken = sql.run(statements.FILL_SLOTS)
-    for (run_id,) in woken:
-        jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    hint([run_id for (run_id,) in woken])
     return len(woken)

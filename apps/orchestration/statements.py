@@ -21,7 +21,6 @@ Invariants, kept by these statements and by nothing else:
    One that was cancelled is let through, because it only ends.
 9. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
    project: a step of priority is worth ten minutes of waiting, so that no run waits for ever.
-   TAKE_TURN moves it to the end, so that a hint takes a run which no other hint has taken.
 
 Isolation is READ COMMITTED. Parameters are named; `lease` is in seconds.
 """
@@ -164,29 +163,36 @@ _BUSY = """
 """
 
 
+_CLAIMS = """
+  status = 'running', fence = fence + 1, owner = %(owner)s, hints = 0, waiting_on = NULL,
+  slot_wait = NULL, lease_until = now() + make_interval(secs => %(lease)s),
+  started_at = coalesce(started_at, now()), crashes = crashes + (status = 'running')::int
+"""
+
+_CLAIMED = """
+  run.id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
+  workflow_name, workflow_version_id, started_by, starter_id, starter_kind, key_id, key_scopes,
+  is_autonomous, strategy, input, fence, root_id, parent_id, parent_key, depth, forked_from,
+  given_route, is_dry_run, next_seq, read_seq,
+  mail_seq, cancel_requested, crashes, deadline_at, now()
+"""
+
+
 def _bound(statement: str, *, full: str = "") -> str:
-    """With what a limit binds, and how many of those run, in their places."""
+    """With what a limit binds, how many of those run, and what a claim sets, in their places."""
     complete = statement.replace("{full}", full).replace("{limits}", _LIMITS_OF_RUN)
+    complete = complete.replace("{claims}", _CLAIMS).replace("{claimed}", _CLAIMED)
     return complete.replace("{busy}", f"({_BUSY})")
 
 
 _CLAIM = """
-UPDATE run SET
-  status = 'running', fence = fence + 1, owner = %(owner)s, hints = 0, waiting_on = NULL,
-  slot_wait = NULL,
-  lease_until = now() + make_interval(secs => %(lease)s),
-  started_at = coalesce(started_at, now()),
-  crashes = crashes + (status = 'running')::int
+UPDATE run SET {claims}
 WHERE id = %(id)s AND (
   status = 'ready'
   OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s)) AND (
   cancel_requested OR agent_name = '' OR NOT EXISTS (
     SELECT FROM concurrency_limit AS bound WHERE {limits} AND {full}))
-RETURNING id, organisation_id, team_id, project_id, agent_id, agent_name, agent_version_id, tool,
-  workflow_name, workflow_version_id, started_by, starter_id, starter_kind, key_id, key_scopes,
-  is_autonomous, strategy, input, fence, root_id, parent_id, parent_key, depth, forked_from,
-  given_route, is_dry_run, next_seq, read_seq,
-  mail_seq, cancel_requested, deadline_at, now()
+RETURNING {claimed}
 """
 
 # A run that a limit binds is claimed by the second statement, in a transaction which has locked its
@@ -236,8 +242,10 @@ RETURNING id
 
 # The projects with ready runs are found one by one along the index; those that wait as yet, for a
 # slot or after a failure, are passed over. Whoever takes a turn locks the row first, so that two
-# hints never take the same run, and none is spent on a run that another has taken.
-TAKE_TURN = """
+# hints never take the same run, and none is spent on a run that another has taken. A run that a
+# limit binds is only put aside for a moment; the columns of its claim are null. With `spend`, one
+# hint is taken out of the outbox for it.
+CLAIM_TURN = _bound("""
 WITH RECURSIVE project AS (
   (SELECT project_id FROM run WHERE status = 'ready' AND slot_wait IS NULL
    ORDER BY project_id LIMIT 1)
@@ -257,17 +265,29 @@ WITH RECURSIVE project AS (
     WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id = project.project_id
       AND hinted_at <= now()
     ORDER BY rank LIMIT 1)
-)
-UPDATE run SET rank = '9999-01-01'
-WHERE id = (
-  SELECT first.id FROM in_turn, LATERAL (
-    SELECT id FROM run
+), chosen AS MATERIALIZED (
+  SELECT first.* FROM in_turn, LATERAL (
+    SELECT run.id AS chosen, NOT cancel_requested AND agent_name <> '' AND EXISTS (
+      SELECT FROM concurrency_limit AS bound WHERE {limits}) AS is_bound
+    FROM run
     WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id = in_turn.project_id
-      AND hinted_at <= now() AND rank < '9999-01-01'
+      AND hinted_at <= now()
     ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED) AS first
-  LIMIT 1)
-RETURNING id
-"""
+  LIMIT 1
+), put_aside AS (
+  UPDATE run SET hinted_at = now() + interval '2 s' FROM chosen WHERE id = chosen AND is_bound
+), claimed AS (
+  UPDATE run SET {claims} FROM chosen WHERE id = chosen AND NOT is_bound RETURNING {claimed}
+), spent AS (
+  DELETE FROM outbox WHERE %(spend)s AND id IN (
+    SELECT id FROM outbox WHERE available_at <= now() AND name = 'orchestration.advance'
+    ORDER BY available_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+  RETURNING id
+)
+SELECT hints.spent, chosen.chosen, claimed.*
+FROM (SELECT count(*) > 0 AS spent FROM spent) AS hints
+LEFT JOIN chosen ON true LEFT JOIN claimed ON claimed.id = chosen.chosen
+""")
 
 # The blobs' rows are in the same statement: an event never names content that is not there.
 APPEND = """
@@ -312,11 +332,19 @@ RETURNING at
 """
 
 PARK = """
-UPDATE run SET
-  status = 'waiting', owner = NULL, lease_until = NULL, read_seq = %(mail_seq)s,
-  waiting_on = %(waiting_on)s::jsonb || jsonb_build_object('since', now())
-WHERE id = %(id)s AND fence = %(fence)s AND status = 'running' AND mail_seq = %(mail_seq)s
-RETURNING id
+WITH parked AS (
+  UPDATE run SET
+    status = 'waiting', owner = NULL, lease_until = NULL, read_seq = %(mail_seq)s,
+    waiting_on = %(waiting_on)s::jsonb || jsonb_build_object('since', now())
+  WHERE id = %(id)s AND fence = %(fence)s AND status = 'running' AND mail_seq = %(mail_seq)s
+  RETURNING id
+), timed AS (
+  INSERT INTO timer (run_id, key, fire_at)
+  SELECT id, wanted.key, fire_at
+  FROM parked, unnest(%(keys)s::text[], %(times)s::timestamptz[]) AS wanted (key, fire_at)
+  ON CONFLICT (run_id, key) DO NOTHING
+)
+SELECT id FROM parked
 """
 
 # Gives a run back without counting a crash: it yields, or its worker stops.
@@ -339,33 +367,22 @@ WHERE run.id = held.id AND run.fence = held.fence AND run.status = 'running'
 RETURNING run.id, run.cancel_requested
 """
 
-READ_EVENTS = """
-SELECT seq, type, step, attempt, started_at, at, data, input_tokens, output_tokens, cost_usd
-FROM event WHERE run_id = %(id)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s
-"""
-
-READ_BLOBS = """
-SELECT sha256, body FROM run_blob
-WHERE organisation_id = %(organisation_id)s AND sha256 = ANY(%(hashes)s::bytea[])
-"""
-
-READ_MAIL = """
-SELECT seq, kind, body FROM mail WHERE run_id = %(id)s AND seq > %(after)s ORDER BY seq
+_DELIVERS = """
+  mail_seq = mail_seq + 1,
+  woken = (status = 'waiting'),
+  hinted_at = CASE
+    WHEN status = 'waiting' THEN now()
+    WHEN %(kind)s = 'cancel' AND slot_wait IS NOT NULL THEN now() - interval '1 h'
+    ELSE hinted_at END,
+  rank = CASE WHEN status = 'waiting' THEN now() - priority * interval '10 minutes' ELSE rank END,
+  slot_wait = CASE WHEN %(kind)s = 'cancel' THEN NULL ELSE slot_wait END,
+  status = CASE WHEN status = 'waiting' THEN 'ready' ELSE status END,
+  cancel_requested = cancel_requested OR %(kind)s = 'cancel'
 """
 
 DELIVER = """
 WITH woken AS (
-  UPDATE run SET
-    mail_seq = mail_seq + 1,
-    woken = (status = 'waiting'),
-    hinted_at = CASE
-      WHEN status = 'waiting' THEN now()
-      WHEN %(kind)s = 'cancel' AND slot_wait IS NOT NULL THEN now() - interval '1 h'
-      ELSE hinted_at END,
-    rank = CASE WHEN status = 'waiting' THEN now() - priority * interval '10 minutes' ELSE rank END,
-    slot_wait = CASE WHEN %(kind)s = 'cancel' THEN NULL ELSE slot_wait END,
-    status = CASE WHEN status = 'waiting' THEN 'ready' ELSE status END,
-    cancel_requested = cancel_requested OR %(kind)s = 'cancel'
+  UPDATE run SET {delivers}
   WHERE id = %(id)s AND status IN ('ready', 'running', 'waiting')
     AND NOT EXISTS (
       SELECT FROM mail WHERE run_id = %(id)s AND dedupe_key = %(dedupe_key)s)
@@ -375,21 +392,34 @@ WITH woken AS (
   SELECT id, mail_seq, %(kind)s, %(body)s::jsonb, %(dedupe_key)s FROM woken
 )
 SELECT woken FROM woken
-"""
+""".replace("{delivers}", _DELIVERS)
 
 SET_TIMER = """
 INSERT INTO timer (run_id, key, fire_at)
 VALUES (%(id)s, %(key)s, %(fire_at)s) ON CONFLICT (run_id, key) DO NOTHING
 """
 
-TAKE_DUE_TIMERS = """
-SELECT id, run_id, key FROM timer WHERE fired_at IS NULL AND fire_at <= now()
-ORDER BY fire_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-"""
-
-UNTIL_TIMER = "SELECT extract(epoch FROM min(fire_at) - now()) FROM timer WHERE fired_at IS NULL"
-
-MARK_FIRED = "UPDATE timer SET fired_at = now() WHERE id = ANY(%(ids)s)"
+# Due timers become mail, all in one statement, for the runs that nobody else is writing just now;
+# a second timer of a run comes with the next call.
+FIRE_TIMERS = """
+WITH due AS MATERIALIZED (
+  SELECT timer.id, run_id, key, fire_at FROM timer JOIN run ON run.id = run_id
+  WHERE fired_at IS NULL AND fire_at <= now()
+  ORDER BY fire_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), next AS (
+  SELECT DISTINCT ON (run_id) * FROM due ORDER BY run_id, fire_at, id
+), fired AS (
+  UPDATE timer SET fired_at = now() FROM next WHERE timer.id = next.id
+), woken AS (
+  UPDATE run SET {delivers} FROM next
+  WHERE run.id = next.run_id AND status IN ('ready', 'running', 'waiting')
+  RETURNING run.id, mail_seq, woken, next.id AS timer, next.key
+), delivered AS (
+  INSERT INTO mail (run_id, seq, kind, body, dedupe_key)
+  SELECT id, mail_seq, %(kind)s, jsonb_build_object('key', key), 'timer:' || timer FROM woken
+)
+SELECT next.run_id, coalesce(woken.woken, false) FROM next LEFT JOIN woken ON woken.timer = next.id
+""".replace("{delivers}", _DELIVERS)
 
 TAKE_EXPIRED = """
 SELECT id, crashes, next_seq, owner FROM run
@@ -457,14 +487,9 @@ WHERE child.status IN ('ready', 'running', 'waiting') AND child.parent_id IS NOT
 ORDER BY child.id LIMIT %(limit)s
 """
 
-COUNT_FAMILY = """
-SELECT count(*) FROM run WHERE root_id = %(root_id)s AND parent_id IS NOT NULL
-"""
-
 # Each unanswered hint doubles the wait for the next: a long queue is not made longer by doubt.
 TAKE_FORGOTTEN = """
-UPDATE run SET hinted_at = now(), hints = hints + 1,
-  rank = least(rank, now() - priority * interval '10 minutes')
+UPDATE run SET hinted_at = now(), hints = hints + 1
 WHERE id IN (
   SELECT id FROM run
   WHERE status = 'ready' AND slot_wait IS NULL

@@ -18,15 +18,17 @@ PAYLOAD = {"r": "x" * 200}
 app.loader.import_default_modules()
 
 
-def advance(run_id: str) -> None:
-    claimed = journal.claim(run_id=UUID(run_id), owner=leases.OWNER)
+def advance(run_id: str | None = None) -> bool:
+    hinted = UUID(run_id) if run_id else None
+    had_hint, claimed = journal.claim_turn(hinted=hinted, owner=leases.OWNER)
     if claimed is None:
-        return
+        return had_hint
     run, head = claimed
     with leases.hold(run.id, head.fence) as lease:
         active = activation.load(run, head, lease)
         take_steps(active, STEPS)
         journal.finish(run.id, active.head, status=RunStatus.SUCCEEDED, output=PAYLOAD)
+    return had_hint
 
 
 def take_steps(active: activation.Activation, steps: int) -> None:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 import orjson
-from django.db import connection, transaction
+from django.db import transaction
 
 from apps.governance import cedar, explanations
 from apps.governance import facts as known_facts
@@ -22,7 +22,7 @@ from apps.governance.types import (
     ResourceKind,
     ResourceLister,
 )
-from octavo.kernel import ids
+from octavo.kernel import ids, sql
 from octavo.kernel.scope import PrincipalKind, Scope
 
 NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
@@ -33,7 +33,11 @@ _INSERT = """
 INSERT INTO decision (
     id, organisation_id, project_id, run_id, step, principal_kind, principal_id, principal_name,
     action, resource_kind, resource_id, resource_name, outcome, policies, facts, bundle, explain
-) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)
+) VALUES (
+    %(id)s, %(organisation_id)s, %(project_id)s, %(run_id)s, %(step)s, %(principal_kind)s,
+    %(principal_id)s, %(principal_name)s, %(action)s, %(resource_kind)s, %(resource_id)s,
+    %(resource_name)s, %(outcome)s, %(policies)s::jsonb, %(facts)s::jsonb, %(bundle)s, %(explain)s
+)
 """
 
 
@@ -248,29 +252,26 @@ def _needs_approval(scope: Scope, question: cedar.Question, verdict: cedar.Verdi
 def _record(
     decision: Decision, *, scope: Scope, action: Action, resource: Resource, step: str
 ) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _INSERT,
-            [
-                decision.id,
-                scope.organisation_id,
-                scope.project_id,
-                scope.run_id,
-                step,
-                scope.principal.kind.value,
-                scope.principal.id,
-                scope.principal.name,
-                action.value,
-                resource.kind.value,
-                resource.id,
-                resource.name,
-                decision.outcome.value,
-                orjson.dumps(decision.policies).decode(),
-                orjson.dumps(decision.facts, default=dict).decode(),
-                decision.bundle,
-                decision.explain,
-            ],
-        )
+    sql.run(
+        _INSERT,
+        id=decision.id,
+        organisation_id=scope.organisation_id,
+        project_id=scope.project_id,
+        run_id=scope.run_id,
+        step=step,
+        principal_kind=scope.principal.kind.value,
+        principal_id=scope.principal.id,
+        principal_name=scope.principal.name,
+        action=action.value,
+        resource_kind=resource.kind.value,
+        resource_id=resource.id,
+        resource_name=resource.name,
+        outcome=decision.outcome.value,
+        policies=orjson.dumps(decision.policies).decode(),
+        facts=orjson.dumps(decision.facts, default=dict).decode(),
+        bundle=decision.bundle,
+        explain=decision.explain,
+    )
 
 
 def _record_bundle(bundle: cedar.Bundle) -> None:

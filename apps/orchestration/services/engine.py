@@ -19,7 +19,7 @@ from apps.agents.types import CallModel, Fail, Finish, Retrieve
 from apps.governance.services import approvals, budgets
 from apps.observability import metrics
 from apps.orchestration import activation as activations
-from apps.orchestration import children, drafts, journal, leases, recovery
+from apps.orchestration import children, drafts, journal, leases, recovery, slots
 from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
 from apps.orchestration.announcing import announce_end
 from apps.orchestration.leases import Lease
@@ -34,7 +34,7 @@ from apps.orchestration.types.runs import EventType, RunStatus
 from apps.orchestration.waits import Wait
 from apps.tools.services import effects
 from apps.tools.types import ProgressSink
-from octavo.kernel import ids, jobs, logs
+from octavo.kernel import ids, logs
 
 log = logging.getLogger(__name__)
 
@@ -55,21 +55,44 @@ class _EndedError(Exception):
 def advance(*, run_id: str, on_progress: ProgressSink | None = None) -> None:
     """Take the run as far as it goes now. A duplicate or late call finds nothing to claim."""
     if leases.is_stopping():
-        jobs.enqueue("orchestration.advance", run_id=run_id)
-        return
-    claimed = journal.claim(run_id=UUID(run_id), owner=leases.OWNER)
+        slots.hint([UUID(run_id)])
+    else:
+        _advance(journal.claim(run_id=UUID(run_id), owner=leases.OWNER), on_progress)
+
+
+def advance_next(*, hinted: str | None = None) -> bool:
+    """Take the run whose turn it is as far as it goes now, on this hint or on the next that waits.
+
+    False when there was no hint.
+    """
+    wanted = UUID(hinted) if hinted else None
+    if leases.is_stopping():
+        slots.hint([wanted] if wanted else [])
+        return False
+    had_hint, claimed = journal.claim_turn(hinted=wanted, owner=leases.OWNER)
+    run_id = _advance(claimed)
+    if run_id is not None:
+        slots.pass_on(run_id)
+    return had_hint
+
+
+def _advance(
+    claimed: tuple[RunFacts, Head] | None, on_progress: ProgressSink | None = None
+) -> UUID | None:
+    """The run that was taken further, if any."""
     if claimed is None:
-        return
+        return None
     run, head = claimed
 
     def load(lease: Lease) -> Activation:
-        if head.fence > 1:  # whoever held the run before may have died during a call
+        if head.crashes:  # whoever held the run before may have died during a call
             budgets.release_run(run_id=run.id)
         activation = activations.load(run, head, lease)
         activation.on_progress = on_progress
         return activation
 
     drive(run, head, load)
+    return run.id
 
 
 def drive(run: RunFacts, head: Head, load: Callable[[Lease], Activation]) -> Ended | None:
@@ -103,8 +126,13 @@ def _hand_back(run_id: UUID, fence: int) -> None:
     """The database went away in the middle: no fault of the run, so no crash is counted."""
     log.warning("The database went away; handing the run back.")
     connections.close_all()
+
+    def release() -> None:
+        budgets.release_run(run_id=run_id)
+        journal.release(run_id, fence)
+
     try:
-        with_patience(lambda: journal.release(run_id, fence))
+        with_patience(release)
     except (OperationalError, InterfaceError):
         log.warning("The database is still away; the run resumes when its lease has expired.")
 

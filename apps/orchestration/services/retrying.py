@@ -5,12 +5,12 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.orchestration import children, journal, statements
+from apps.orchestration import children, journal, slots, statements
 from apps.orchestration.models import Run
 from apps.orchestration.selectors import get_run
 from apps.orchestration.services import control, starting, workflow_runs
 from apps.orchestration.types.runs import RunStatus, RunView
-from octavo.kernel import audit, ids, jobs, sql
+from octavo.kernel import audit, ids, sql
 from octavo.kernel.errors import Conflict, Forbidden
 from octavo.kernel.scope import PrincipalKind, Scope
 
@@ -88,7 +88,7 @@ def _put_back(scope: Scope, run_id: UUID) -> None:
         return  # somebody else did at the same moment
     for child in Run.objects.filter(parent_id=run_id, finished_at__isnull=False):
         children.tell_again(child)
-    jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    slots.hint([run_id])
     audit.record(
         scope=scope,
         action="run.control",

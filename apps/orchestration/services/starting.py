@@ -18,13 +18,13 @@ from apps.agents.types import AgentView
 from apps.governance.services import budgets, decisions
 from apps.governance.types import Action, BudgetScope, Period, Resource, ResourceKind
 from apps.model_registry import selectors as model_registry
-from apps.orchestration import journal, statements
+from apps.orchestration import journal, slots, statements
 from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import STORED_PRIORITY, run_view
 from apps.orchestration.types.runs import Priority, RunView
 from apps.orchestration.types.triggers import Cause
-from octavo.kernel import audit, ids, jobs, sql
+from octavo.kernel import audit, ids, sql
 from octavo.kernel.errors import InvalidInput
 from octavo.kernel.scope import SYSTEM, Scope
 
@@ -254,7 +254,7 @@ def write_run(
 def _queue(run_id: UUID, deadline_at: datetime | None) -> None:
     if deadline_at is not None:
         sql.run(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
-    jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    slots.hint([run_id])
 
 
 def noted_of(cause: Cause | None) -> dict[str, Any]:

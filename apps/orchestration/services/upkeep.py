@@ -6,7 +6,6 @@ Each function is safe in any number of processes at once, and cheap when there i
 import logging
 import threading
 from collections.abc import Mapping
-from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -69,16 +68,6 @@ def fire_timers() -> int:
 def seconds_until_timer() -> float:
     """Seconds until the next timer is due; infinite without any."""
     return inbox.seconds_until_timer()
-
-
-def choose(run_id: str) -> str:
-    """The run that a worker should take on this hint, by priority and between projects."""
-    return str(slots.choose(UUID(run_id)))
-
-
-def pass_slot(run_id: str) -> None:
-    """After an activation: what it held of a limit goes to the next run that waits for it."""
-    slots.pass_on(UUID(run_id))
 
 
 def fill_slots() -> int:

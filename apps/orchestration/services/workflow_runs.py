@@ -14,7 +14,7 @@ from django.db import transaction
 
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
-from apps.orchestration import journal, statements
+from apps.orchestration import journal, slots, statements
 from apps.orchestration.models import Run
 from apps.orchestration.records import RunFacts
 from apps.orchestration.rows import STORED_PRIORITY, run_view
@@ -24,7 +24,7 @@ from apps.orchestration.types.triggers import Cause
 from apps.orchestration.types.workflows import WorkflowView
 from apps.orchestration.workflows import catalog
 from apps.tools.services import schemas
-from octavo.kernel import audit, ids, jobs, sql
+from octavo.kernel import audit, ids, sql
 from octavo.kernel.errors import InvalidInput
 from octavo.kernel.scope import Scope
 
@@ -177,7 +177,7 @@ def _write(
     (deadline_at,) = inserted[0]
     if deadline_at is not None:
         sql.run(statements.SET_TIMER, id=run_id, key="deadline", fire_at=deadline_at)
-    jobs.enqueue("orchestration.advance", run_id=str(run_id))
+    slots.hint([run_id])
     if budget_usd is not None:
         starting.limit_run(scope, run_id, budget_usd)
     audit.record(

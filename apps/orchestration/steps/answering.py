@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apps.governance.types import Decision
 from apps.inference.types import ToolCall
 from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
@@ -16,12 +15,14 @@ from apps.tools.types import ToolResult, Trust
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """One call at one step, with the arguments it is made with and what allowed it."""
+    """One call at one step, with the arguments it is made with and what allowed it (the data of
+    `drafts.permission`).
+    """
 
     step: str
     call: ToolCall
     arguments: Mapping[str, Any] | str
-    decision: Decision | None = None
+    decision: Mapping[str, Any] | None = None
     approval: str | None = None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from apps.governance.types import Outcome
 from apps.inference.types import ToolCall
+from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.programs import CallTool
 from apps.orchestration.sendings import Sending
@@ -19,7 +20,7 @@ from apps.orchestration.steps.executing import execute
 from apps.orchestration.waits import Wait
 from apps.tools import selectors as tools
 from apps.tools.services import schemas
-from apps.tools.types import BadArguments, ToolResult, ToolView
+from apps.tools.types import BadArguments, ToolResult, ToolView, Waits
 
 
 def call_tool(activation: Activation, task: CallTool) -> Sending | Wait | None:
@@ -77,7 +78,13 @@ def _permit(
     tool: ToolView,
     arguments: Mapping[str, Any],
 ) -> Permitted | ToolResult | Wait:
-    """The call as it may be made, the refusal that the model reads, or the person it waits for."""
+    """The call as it may be made, the refusal that the model reads, or the person it waits for.
+
+    A wait for a time is decided on when it begins: its end does nothing.
+    """
+    allowed = activation.state.progress(step).permission
+    if allowed is not None and tool.waits is Waits.TIME:
+        return Permitted(step=step, call=call, arguments=arguments, decision=allowed)
     given = approving.find_verdict(activation, step, tool)
     if isinstance(given, ToolResult | Wait):
         return given
@@ -89,8 +96,9 @@ def _permit(
     decision = decide(activation, step, tool, arguments, approved=given is not None)
     if decision.is_allowed:
         approval = given.approval if given else None
+        allowed = drafts.permission(decision)
         return Permitted(
-            step=step, call=call, arguments=arguments, decision=decision, approval=approval
+            step=step, call=call, arguments=arguments, decision=allowed, approval=approval
         )
     if decision.outcome is Outcome.REQUIRE_APPROVAL and given is None:
         return approving.ask(activation, step, tool, arguments, decision)

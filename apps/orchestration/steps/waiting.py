@@ -1,7 +1,7 @@
 """Tools that the engine carries out itself: the run waits in the database, without a worker."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -31,7 +31,7 @@ def _for_input(activation: Activation, made: Permitted) -> ToolResult | Wait:
     return Wait(kind="input", waits_for=made.step)
 
 
-def _for_signal(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
+def _for_signal(activation: Activation, made: Permitted) -> ToolResult | Wait:
     """The oldest signal of the name, also one that came before the call."""
     name, seconds = made.arguments["name"], made.arguments.get("timeout_seconds")
     signal = activation.state.find_signal(name)
@@ -40,26 +40,27 @@ def _for_signal(activation: Activation, made: Permitted) -> ToolResult | Wait | 
         return ToolResult(text=text, structured=dict(signal), trust=Trust.UNTRUSTED)
     if seconds is None:
         return Wait(kind="signal", waits_for=name)
-    until = activation.state.progress(made.step).waits_until
-    if until is None:
-        until = activation.head.now + timedelta(seconds=seconds)
-        activation.record(drafts.timer_started(made.step, until=until))
-        return None
+    until = _time_limit(activation, made, seconds)
     if activation.head.now >= until:
         return ToolResult(text=f"No signal {name!r} came in time.", trust=Trust.TRUSTED)
     return Wait(kind="signal", waits_for=name, until=until, timer=f"{made.step}#wait")
 
 
-def _for_time(activation: Activation, made: Permitted) -> ToolResult | Wait | None:
-    progress = activation.state.progress(made.step)
-    if progress.waits_until is None:
-        until = activation.head.now + timedelta(seconds=made.arguments["seconds"])
-        activation.record(drafts.timer_started(made.step, until=until))
-        return None
-    if activation.head.now >= progress.waits_until:
+def _for_time(activation: Activation, made: Permitted) -> ToolResult | Wait:
+    until = _time_limit(activation, made, made.arguments["seconds"])
+    if activation.head.now >= until:
         return ToolResult(text="The time is over.", trust=Trust.TRUSTED)
     name = f"{made.step}#wait"
-    return Wait(kind="timer", waits_for=name, until=progress.waits_until, timer=name)
+    return Wait(kind="timer", waits_for=name, until=until, timer=name)
+
+
+def _time_limit(activation: Activation, made: Permitted, seconds: float) -> datetime:
+    """When the wait is over: journaled when it begins, so that a later look finds the same."""
+    until = activation.state.progress(made.step).waits_until
+    if until is None:
+        until = activation.head.now + timedelta(seconds=seconds)
+        activation.record(drafts.timer_started(made.step, until=until, decision=made.decision))
+    return until
 
 
 _LOOKS: Mapping[Waits, Callable[[Activation, Permitted], ToolResult | Wait | None]] = {

@@ -1,11 +1,12 @@
 """Work is promised in the caller's transaction: the change and its job exist both, or neither."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import orjson
 from django.db import connection, transaction
 
-from octavo.kernel import redis
+from octavo.kernel import redis, sql
 from octavo.kernel.models import Outbox
 
 PING_CHANNEL = "octavo:outbox"
@@ -13,7 +14,7 @@ Argument = str | int
 
 _INSERT = """
 INSERT INTO outbox (name, args, available_at)
-VALUES (%s, %s::jsonb, now() + make_interval(secs => %s))
+SELECT %(name)s, args, now() + %(delay)s::interval FROM unnest(%(arguments)s::jsonb[]) AS args
 """
 
 
@@ -22,8 +23,17 @@ def enqueue(name: str, *, delay: timedelta = timedelta(0), **arguments: Argument
 
     Delivery is at least once and in no particular order; a job must be idempotent.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [name, orjson.dumps(arguments).decode(), delay.total_seconds()])
+    enqueue_all(name, [arguments], delay=delay)
+
+
+def enqueue_all(
+    name: str, arguments: Sequence[Mapping[str, Argument]], *, delay: timedelta = timedelta(0)
+) -> None:
+    """Promise to run the job `name` once with each of these arguments, in one statement."""
+    if not arguments:
+        return
+    written = [orjson.dumps(each).decode() for each in arguments]
+    sql.run(_INSERT, name=name, arguments=written, delay=delay)
     if not delay:
         transaction.on_commit(ping)
 

@@ -65,6 +65,6 @@ def test_a_run_taken_over_has_back_what_its_dead_worker_set_aside(bench: Bench) 
     run = runs.start(bench.scope)
     limit_calls(bench, BudgetScope.RUN, run.id, 1)
     budgets.reserve(scope=replace(bench.scope, run_id=run.id), amount=Amount(calls=1))
-    bench.rows("UPDATE run SET fence = 1 WHERE id = %s RETURNING id", run.id)
+    bench.rows("UPDATE run SET crashes = 1 WHERE id = %s RETURNING id", run.id)
     ended = runs.advance(bench.scope, run.id)
     assert ended.status is RunStatus.SUCCEEDED, ended.error

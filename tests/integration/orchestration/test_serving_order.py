@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connections
 
 from apps.orchestration import journal, leases, selectors, slots
-from apps.orchestration.services import control, limiting, starting, upkeep
+from apps.orchestration.services import control, engine, limiting, starting, upkeep
 from apps.orchestration.types.runs import Priority, RunStatus
 from apps.orchestration.types.serving import LimitKind
 from octavo.kernel import clock, ids
@@ -21,18 +21,22 @@ def begin(bench: Bench, **given: Any) -> UUID:
     return starting.start_run(scope=bench.scope, agent="worker-bee", input="{}", **given).id
 
 
+def take_turn(hinted: UUID) -> UUID | None:
+    _, claimed = journal.claim_turn(hinted=hinted, owner=leases.OWNER)
+    return claimed[0].id if claimed else None
+
+
 def test_high_goes_before_normal_before_low_but_low_does_not_wait_for_ever(bench: Bench) -> None:
     runs.save(bench.scope)
     low, normal, high = (begin(bench, priority=each) for each in Priority)
     served = []
     for _ in range(3):
-        chosen = slots.choose(low)
-        runs.advance(bench.scope, chosen)
-        served.append(chosen)
+        served.append(take_turn(low))
+        bench.rows("UPDATE run SET status = 'done' WHERE id = %s RETURNING id", served[-1])
     assert served == [high, normal, low]
     old = begin(bench, priority=Priority.LOW)
     bench.rows("UPDATE run SET rank = rank - interval '21 min' WHERE id = %s RETURNING id", old)
-    assert slots.choose(begin(bench, priority=Priority.HIGH)) == old
+    assert take_turn(begin(bench, priority=Priority.HIGH)) == old
 
 
 def test_a_hint_is_leave_to_work_and_the_run_that_is_next_gets_it(bench: Bench) -> None:
@@ -51,9 +55,19 @@ def test_a_hint_is_leave_to_work_and_the_run_that_is_next_gets_it(bench: Bench) 
 def test_two_hints_never_choose_the_same_run(bench: Bench) -> None:
     runs.save(bench.scope)
     first, second, third = (begin(bench) for _ in range(3))
-    assert slots.choose(third) == first
-    assert slots.choose(third) == second
-    assert slots.choose(third) == third
+    assert take_turn(third) == first
+    assert take_turn(third) == second
+    assert take_turn(third) == third
+
+
+def test_a_worker_without_a_hint_in_hand_takes_the_next_of_the_outbox(bench: Bench) -> None:
+    runs.save(bench.scope)
+    started = [begin(bench) for _ in range(2)]
+    for _ in started:
+        assert engine.advance_next()
+    assert not engine.advance_next()
+    assert bench.rows("SELECT count(*) FROM outbox WHERE name = 'orchestration.advance'") == [(0,)]
+    assert bench.rows("SELECT count(*) FROM run WHERE status = 'done'") == [(2,)]
 
 
 def test_as_many_hints_at_once_choose_as_many_runs(bench: Bench) -> None:
@@ -61,15 +75,31 @@ def test_as_many_hints_at_once_choose_as_many_runs(bench: Bench) -> None:
     started = [begin(bench) for _ in range(16)]
     barrier = threading.Barrier(len(started))
 
-    def choose(hinted: UUID) -> UUID:
+    def choose(hinted: UUID) -> UUID | None:
         barrier.wait()
         try:
-            return slots.choose(hinted)
+            return take_turn(hinted)
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(len(started)) as pool:
         assert sorted(pool.map(choose, started)) == sorted(started)
+
+
+def test_those_that_wait_for_a_slot_keep_their_order(bench: Bench) -> None:
+    runs.save(bench.scope)
+    limiting.set_limit(scope=bench.scope, kind=LimitKind.AGENT, target="worker-bee", most=1)
+    first = begin(bench)
+    assert take_turn(first) == first
+    low, normal, high = (begin(bench, priority=each) for each in Priority)
+    for hinted in (low, normal, high):
+        assert take_turn(hinted) is None
+    served = []
+    for _ in range(3):
+        bench.rows("UPDATE run SET status = 'done' WHERE status = 'running' RETURNING id")
+        assert slots.wake() == 1
+        served.append(take_turn(low))
+    assert served == [high, normal, low]
 
 
 def test_the_project_with_fewest_runs_under_way_goes_first(bench: Bench) -> None:
@@ -79,7 +109,7 @@ def test_the_project_with_fewest_runs_under_way_goes_first(bench: Bench) -> None
     move = "UPDATE run SET project_id = %s WHERE id = %s RETURNING id"
     bench.rows(move, ids.new(), guest)
     assert journal.claim(run_id=crowd[0], owner=leases.OWNER)
-    assert slots.choose(crowd[2]) == guest
+    assert take_turn(crowd[2]) == guest
 
 
 def test_never_more_run_than_a_limit_allows_and_each_gets_its_turn(bench: Bench) -> None:
