@@ -8,11 +8,28 @@ from typing import Any
 
 import celery
 import django
+from django.apps import apps
 from django.conf import settings
 from django.db import connections
 
+_EDGES = frozenset(
+    {
+        "apps.api",
+        "apps.console",
+        "unfold.apps.BasicAppConfig",
+        "django.contrib.admin",
+        "django.contrib.staticfiles",
+        "rest_framework",
+        "drf_spectacular",
+        "drf_spectacular_sidecar",
+    }
+)
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "octavo.settings")
-django.setup()
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")  # they load every address of the web process
+if not apps.ready:  # a worker answers no requests: what only that needs stays out of its memory
+    settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name not in _EDGES]
+    django.setup()
 
 _SPARE_CONNECTIONS = 32
 
