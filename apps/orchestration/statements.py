@@ -85,14 +85,16 @@ INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
 VALUES (%(id)s, 1, 'run_started', '', 1, 0, now(), %(data)s::jsonb)
 """
 
-# Only events of steps that had their result by then: what was under way stays with the parent.
+# Only events of steps that had their result by then, which for a node of a workflow can be that its
+# model was given up: what was under way stays with the parent.
 COPY_EVENTS = """
 WITH kept AS (
   SELECT event.*, 1 + row_number() OVER (ORDER BY event.seq) AS place
   FROM event
   WHERE event.run_id = %(parent)s AND event.seq <= %(seq)s AND event.step IN (
-    SELECT step FROM event
-    WHERE run_id = %(parent)s AND seq <= %(seq)s AND type = ANY(%(results)s))
+    SELECT step FROM event JOIN run ON run.id = run_id
+    WHERE run_id = %(parent)s AND seq <= %(seq)s AND (type = ANY(%(results)s) OR
+      workflow_name <> '' AND type = 'model_failed' AND data -> 'retry_in' = 'null'))
 ), stored AS (
   INSERT INTO run_blob (organisation_id, sha256, body)
   SELECT %(organisation_id)s, content.sha256, content.body
@@ -349,8 +351,8 @@ SELECT id FROM parked
 
 # Gives a run back without counting a crash: it yields, or its worker stops.
 RELEASE = """
-UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, hinted_at = now(),
-  rank = now() - priority * interval '10 minutes'
+UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL,
+  hinted_at = now(), rank = now() - priority * interval '10 minutes'
 WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
 RETURNING id
 """
@@ -430,16 +432,14 @@ ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 # The row is locked by TAKE_EXPIRED, or its fence is checked by the caller's own statement.
 REVIVE = """
 UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, crashes = crashes + 1,
-  hinted_at = now() + %(delay)s::interval,
-  rank = now() - priority * interval '10 minutes'
+  hinted_at = now() + %(delay)s::interval, rank = now() - priority * interval '10 minutes'
 WHERE id = ANY(%(ids)s) AND status = 'running'
 RETURNING id
 """
 
 STUMBLE = """
 UPDATE run SET status = 'ready', owner = NULL, lease_until = NULL, crashes = crashes + 1,
-  hinted_at = now() + %(delay)s::interval,
-  rank = now() - priority * interval '10 minutes'
+  hinted_at = now() + %(delay)s::interval, rank = now() - priority * interval '10 minutes'
 WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'
   AND crashes + 1 < %(most_crashes)s
 RETURNING id

@@ -44,7 +44,7 @@ def fork(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
             scope=scope,
             run_id=run.id,
             at_step=event.step,
-            input=None if form["input"] == was["input"].strip() else form["input"],
+            input=_input(run, form["input"], was["input"]),
             version=int(form["version"]) if form["version"].isdecimal() else None,
             route=form["route"],
             edits=_edits(event, form["output"], was["output"]),
@@ -76,6 +76,14 @@ def _output(event: EventView) -> str:
     return presenting.as_json({"content": message["content"], "tool_calls": calls})
 
 
+def _input(run: RunView, given: str, was: str) -> Any:
+    """None where it is the parent's; an object stays one."""
+    if given == was.strip():
+        return None
+    parsed = _parsed(given)
+    return parsed if isinstance(parsed, dict) and not isinstance(run.input, str) else given
+
+
 def _edits(event: EventView, given: str, was: str) -> list[Edit]:
     if event.type not in _EDITABLE or given == was.strip():
         return []
@@ -97,16 +105,21 @@ def _text(value: Any) -> str:
 
 
 def _shown(scope: Scope, run: RunView, event: EventView, form: Mapping[str, Any]) -> dict[str, Any]:
-    agent = run.agent or ""
-    versions = agents.list_versions(scope=scope, name=agent) if agent else []
     return {
         "run": presenting.run_line(run),
         "event": event,
         "is_editable": event.type in _EDITABLE,
         "form": form,
-        "routes": registry.list_callable_routes(scope=scope),
-        "versions": [version.version for version in versions],
+        "routes": registry.list_callable_routes(scope=scope) if run.agent else [],
+        "versions": _versions(scope, run),
     }
+
+
+def _versions(scope: Scope, run: RunView) -> list[int]:
+    if run.workflow is not None:
+        found = runs.list_workflow_versions(scope=scope, name=run.workflow)
+        return [one.version for one in found]
+    return [one.version for one in agents.list_versions(scope=scope, name=run.agent or "")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,8 @@ def _detail(scope: Scope, run_id: UUID, anchor: str) -> str:
 
 def _fork_address(run: RunView, result: EventView) -> str:
     """Where a run of Octavo's own loop can be forked: at a step that has its result."""
-    if run.is_external or run.agent is None or result.type not in _FORKABLE:
+    is_driven = run.agent is not None or run.workflow is not None
+    if run.is_external or not is_driven or result.type not in _FORKABLE:
         return ""
     return f"/runs/{ids.encode(ids.Kind.RUN, run.id)}/fork?{urlencode({'step': result.step})}"
 

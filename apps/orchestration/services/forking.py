@@ -4,12 +4,14 @@ The parent is only read. Steps after the fork have idempotency keys of their own
 made of the run and the step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import transaction
 
 from apps.agents import selectors as agents
@@ -18,14 +20,17 @@ from apps.agents.types import AgentView
 from apps.governance.services import decisions
 from apps.governance.types import Action, Resource, ResourceKind
 from apps.model_registry import selectors as model_registry
-from apps.orchestration import editing, journal, statements
+from apps.orchestration import drafts, editing, fold, journal, statements
+from apps.orchestration.fold import Folded
 from apps.orchestration.models import STEP_RESULTS, Run
-from apps.orchestration.records import Blobs
+from apps.orchestration.records import Blobs, Record
 from apps.orchestration.rows import run_view
 from apps.orchestration.selectors import get_run
-from apps.orchestration.services import starting
+from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.types.histories import Edit
-from apps.orchestration.types.runs import RunView
+from apps.orchestration.types.runs import EventType, RunView
+from apps.orchestration.workflows.interpreting import Interpreter
+from apps.orchestration.workflows.types import Definition
 from octavo.kernel import ids, sql
 from octavo.kernel.errors import Conflict, InvalidInput, NotFound
 from octavo.kernel.scope import Scope
@@ -42,6 +47,19 @@ class _Point:
     seq: int
     edits: Mapping[int, Mapping[str, Any]]
     blobs: Blobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fork:
+    """The run that is asked for; `noted` stands in its first event and in the audit."""
+
+    id: UUID
+    input: str | dict[str, Any]
+    version: int
+    route: str
+    is_dry_run: bool
+    budget_usd: Decimal | None
+    noted: Mapping[str, Any]
 
 
 def fork_run(
@@ -64,29 +82,102 @@ def fork_run(
     """
     parent = _forkable(scope, run_id)
     point = _point(parent, at_step, edits)
-    given = parent.input if input is None else input
-    starting.check_request(given, budget_usd, parent.metadata)
-    agent = agents.get_agent_unchecked(
-        scope=scope, name=parent.agent_name, version=version or parent.version
-    )
-    fork_id = ids.new()
-    resource = Resource(kind=ResourceKind.AGENT, id=agent.id, name=agent.name)
-    asking = replace(scope, run_id=fork_id)
-    decisions.check(scope=asking, action=Action.RUN_START, resource=resource)
-    if route:
-        _check_route(asking, route)
-    row = _row(scope, parent, agent, given, fork_id=fork_id, route=route)
     origin = {"run": ids.encode(ids.Kind.RUN, parent.id), "step": at_step}
     noted: dict[str, Any] = {"forked_from": origin, "edited": [edit.step for edit in edits]}
     if route:
         noted["route"] = route
     if dry_run:
         noted["dry_run"] = True
+    assert parent.version is not None  # noqa: S101  agents and workflows have one
+    fork = _Fork(
+        id=ids.new(),
+        input=parent.input if input is None else input,
+        version=version or parent.version,
+        route=route,
+        is_dry_run=dry_run,
+        budget_usd=budget_usd,
+        noted=noted,
+    )
+    starting.check_request(fork.input, budget_usd, parent.metadata)
+    plan = _plan_of_workflow if parent.workflow_name else _plan_of_agent
+    write = plan(scope, parent, point, fork)
     with transaction.atomic():
-        handed = _handed(parent)
-        starting.write_run(scope, agent, row, given, budget_usd, noted=noted, handed=handed)
-        _copy(parent, point, fork_id, route=route or parent.given_route, dry_run=dry_run)
-    return run_view(Run.objects.get(id=fork_id))
+        write()
+        _copy(parent, point, fork)
+    return run_view(Run.objects.get(id=fork.id))
+
+
+def _plan_of_agent(scope: Scope, parent: Run, point: _Point, fork: _Fork) -> Callable[[], None]:
+    agent = agents.get_agent_unchecked(scope=scope, name=parent.agent_name, version=fork.version)
+    resource = Resource(kind=ResourceKind.AGENT, id=agent.id, name=agent.name)
+    asking = replace(scope, run_id=fork.id)
+    decisions.check(scope=asking, action=Action.RUN_START, resource=resource)
+    if fork.route:
+        _check_route(asking, fork.route)
+    row = _row(scope, parent, agent, fork.input, fork_id=fork.id, route=fork.route)
+    return partial(
+        starting.write_run,
+        scope,
+        agent,
+        row,
+        fork.input,
+        fork.budget_usd,
+        noted=fork.noted,
+        handed=_handed(parent),
+    )
+
+
+def _plan_of_workflow(scope: Scope, parent: Run, point: _Point, fork: _Fork) -> Callable[[], None]:
+    if fork.route:
+        detail = "the nodes of a workflow name their own routes: save a version with another one."
+        raise InvalidInput(
+            f"The run cannot be forked: route: {detail}",
+            errors=[{"path": "/route", "detail": detail}],
+        )
+    planned = workflow_runs.plan_fork(
+        scope=scope,
+        parent=parent,
+        run_id=fork.id,
+        input=fork.input,
+        version=fork.version,
+        budget_usd=fork.budget_usd,
+        noted={**fork.noted, **_handed(parent)},
+    )
+    _check_is_reached(parent, point, fork, planned.definition)
+    return planned.write
+
+
+def _check_is_reached(parent: Run, point: _Point, fork: _Fork, definition: Definition) -> None:
+    """Raises `InvalidInput` where the graph, with what is taken over, does not come to the step."""
+    events = journal.read_events(parent.id)
+    known = {record.step for record in events if record.seq <= point.seq and _is_taken(record)}
+    kept = [record for record in events if record.seq <= point.seq and record.step in known]
+    changed = [replace(one, data=point.edits.get(one.seq, one.data)) for one in kept]
+    names = {name for one in changed for name in drafts.blob_names(one.type, one.data)}
+    contents = {
+        **journal.read_blobs(parent.organisation_id, sorted(names - point.blobs.keys())),
+        **{name: orjson.loads(body) for name, body in point.blobs.items()},
+    }
+    state = Folded(program=Interpreter(definition, fork.input))
+    for record in changed:
+        decided = state.program.decide()
+        is_asked = isinstance(decided, tuple) and any(one.step == point.step for one in decided)
+        if record.seq == point.seq and not is_asked:
+            detail = (
+                f"version {fork.version} of {parent.workflow_name!r} does not come to "
+                f"{point.step!r} with this input and these edits. Fork at an earlier step."
+            )
+            raise InvalidInput(
+                f"The run cannot be forked: {detail}",
+                errors=[{"path": "/at_step", "detail": detail}],
+            )
+        fold.apply(state, record, drafts.fill(record.type, record.data, contents))
+
+
+def _is_taken(record: Record) -> bool:
+    """Whether the record ends its step, as COPY_EVENTS sees it for a workflow."""
+    is_given_up = record.type is EventType.MODEL_FAILED and record.data["retry_in"] is None
+    return record.type in fold.STEP_RESULTS or is_given_up
 
 
 def _handed(parent: Run) -> dict[str, Any]:
@@ -102,13 +193,7 @@ def _forkable(scope: Scope, run_id: UUID) -> Run:
             "The loop of this run is outside of Octavo, which cannot go on with it. Fork it there.",
             head=view.status.value,
         )
-    if view.workflow is not None:
-        raise Conflict(
-            "Runs of workflows cannot be forked. Start the workflow again with another input, or "
-            "save a version of it that begins further on.",
-            head=view.status.value,
-        )
-    if view.agent is None:
+    if view.agent is None and view.workflow is None:
         raise Conflict(
             f"This run is one call of {view.tool}, so there is nothing to go on with. Make the "
             f"call again with POST /api/v1/tools/{view.tool}/call.",
@@ -182,17 +267,17 @@ def _check_route(scope: Scope, name: str) -> None:
     decisions.check(scope=scope, action=Action.MODEL_CALL, resource=resource)
 
 
-def _copy(parent: Run, point: _Point, fork_id: UUID, *, route: str, dry_run: bool) -> None:
+def _copy(parent: Run, point: _Point, fork: _Fork) -> None:
     sql.run(
         statements.COPY_EVENTS,
-        id=fork_id,
+        id=fork.id,
         parent=parent.id,
         organisation_id=parent.organisation_id,
         seq=point.seq,
         step=point.step,
         results=list(STEP_RESULTS),
-        route=route,
-        is_dry_run=dry_run,
+        route=fork.route or parent.given_route,
+        is_dry_run=fork.is_dry_run,
         edited=list(point.edits),
         edits=[journal.as_json(data) for data in point.edits.values()],
         hashes=[bytes.fromhex(name) for name in point.blobs],

@@ -23,6 +23,7 @@ from apps.orchestration.types.runs import Priority, RunView
 from apps.orchestration.types.triggers import Cause
 from apps.orchestration.types.workflows import WorkflowView
 from apps.orchestration.workflows import catalog
+from apps.orchestration.workflows.types import Definition
 from apps.tools.services import schemas
 from octavo.kernel import audit, ids, sql
 from octavo.kernel.errors import InvalidInput
@@ -71,16 +72,18 @@ def start_workflow(
         "tags": list(dict.fromkeys(tags)),
         "priority": STORED_PRIORITY[priority],
     }
-    _write(scope, found, run_id, input, given, budget_usd, starting.noted_of(cause))
+    noted = starting.noted_of(cause)
+    _write(scope, found, run_id, input=input, given=given, budget_usd=budget_usd, noted=noted)
     return run_view(Run.objects.get(id=run_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedWorkflow:
-    """A child run that policy allows; `write` queues it, in the caller's transaction."""
+    """A child or a fork that policy allows; `write` queues it, in the caller's transaction."""
 
     id: UUID
     name: str
+    definition: Definition
     write: Callable[[], None]
 
 
@@ -118,8 +121,56 @@ def plan_child(
         "priority": STORED_PRIORITY[Priority.NORMAL],
     }
     noted = {"tainted": True} if tainted else {}
-    write = partial(_write, scope, found, run_id, input, given, None, noted)
-    return PlannedWorkflow(id=run_id, name=found.name, write=write)
+    return _planned(scope, found, run_id, partial(_write, input=input, given=given, noted=noted))
+
+
+def plan_fork(
+    *,
+    scope: Scope,
+    parent: Run,
+    run_id: UUID,
+    input: str | dict[str, Any],
+    version: int,
+    budget_usd: Decimal | None,
+    noted: Mapping[str, Any],
+) -> PlannedWorkflow:
+    """A run `run_id` of this version that is to go on from a step of `parent`, in the caller's
+    name.
+
+    Raises `NotFound` (version), `InvalidInput` with paths, and `Forbidden`.
+    """
+    found = catalog.get_workflow_unchecked(scope=scope, name=parent.workflow_name, version=version)
+    asking = replace(scope, run_id=run_id)
+    decisions.check(scope=asking, action=Action.RUN_START, resource=_resource(found))
+    _check_input(found, input)
+    given: Given = {
+        "root_id": run_id,
+        "parent_id": None,
+        "parent_key": "",
+        "depth": 0,
+        "session": parent.session,
+        "metadata": journal.as_json(parent.metadata),
+        "traceparent": "",
+        "triggered_by": "",
+        "chain_depth": 0,
+        "retry_of": None,
+        "tags": parent.tags,
+        "priority": parent.priority,
+    }
+    write = partial(_write, input=input, given=given, budget_usd=budget_usd, noted=noted)
+    return _planned(scope, found, run_id, write)
+
+
+def _planned(
+    scope: Scope, workflow: WorkflowView, run_id: UUID, write: Callable[..., None]
+) -> PlannedWorkflow:
+    version_id = catalog.get_version_id(workflow_id=workflow.id, version=workflow.version)
+    return PlannedWorkflow(
+        id=run_id,
+        name=workflow.name,
+        definition=catalog.get_definition(version_id=version_id),
+        write=partial(write, scope, workflow, run_id),
+    )
 
 
 def _resource(workflow: WorkflowView) -> Resource:
@@ -143,10 +194,11 @@ def _write(
     scope: Scope,
     workflow: WorkflowView,
     run_id: UUID,
+    *,
     input: str | dict[str, Any],
     given: Given,
-    budget_usd: Decimal | None,
     noted: Mapping[str, Any],
+    budget_usd: Decimal | None = None,
 ) -> None:
     seconds = workflow.definition.get("limits", {}).get("deadline_seconds")
     inserted = sql.run(

@@ -44,8 +44,10 @@ def call_tool(activation: Activation, task: CallTool) -> Sending | Wait | None:
         return None
     if activation.run.is_dry_run:
         made = Made(step=step, call=call, arguments=arguments)
-        record_answer(activation, made, rehearsing.find_answer(activation.run, made))
-        return None
+        known = rehearsing.find_answer(activation.run, made)
+        if known is not None or tool.waits is not Waits.TIME:  # to wait does nothing
+            record_answer(activation, made, known or rehearsing.refuse(activation.run, made))
+            return None
     permitted = _permit(activation, step, call, tool, arguments)
     if isinstance(permitted, ToolResult):
         made = Made(step=step, call=call, arguments=arguments)

@@ -10,24 +10,29 @@ from apps.tools.types import ToolResult, Trust
 from octavo.kernel import ids
 
 
-def find_answer(run: RunFacts, made: Made) -> ToolResult:
-    """The recorded answer to the same call, the n-th to the n-th time that it is made.
-
-    A call that the parent never made is refused in words that the model can go on with.
+def find_answer(run: RunFacts, made: Made) -> ToolResult | None:
+    """The recorded answer to the same call, the n-th to the n-th time that it is made; None for a
+    call that the parent never made.
     """
     assert run.forked_from is not None  # noqa: S101  only a fork is a dry run
     wanted = dump([made.call.name, made.arguments])
     known = [record for record in journal.read_events(run.forked_from) if _asks(record) == wanted]
     if not known:
-        parent = ids.encode(ids.Kind.RUN, run.forked_from)
-        return refusal(
-            f"This is a dry run, so {made.call.name} was not called: the journal of {parent} "
-            "has no answer to it with these arguments. Go on without it."
-        )
+        return None
     times = sum(_asks(record) == wanted for record in journal.read_events(run.id))
     record = known[min(times, len(known) - 1)]
     contents = journal.read_blobs(run.organisation_id, drafts.blob_names(record.type, record.data))
     return _result(drafts.fill(record.type, record.data, contents))
+
+
+def refuse(run: RunFacts, made: Made) -> ToolResult:
+    """What stands for an answer that is not known, in words that a model can go on with."""
+    assert run.forked_from is not None  # noqa: S101  only a fork is a dry run
+    parent = ids.encode(ids.Kind.RUN, run.forked_from)
+    return refusal(
+        f"This is a dry run, so {made.call.name} was not called: the journal of {parent} "
+        "has no answer to it with these arguments. Go on without it."
+    )
 
 
 def _asks(record: Record) -> bytes | None:
