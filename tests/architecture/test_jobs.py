@@ -20,12 +20,12 @@ QUOTED_NAME = re.compile(r"'([a-z_]+\.[a-z_]+)'")
 
 
 def enqueued_in(tree: ast.Module) -> set[str]:
-    """Names given to `enqueue`, to `subscribe(job=…)` and to SQL that writes the outbox itself."""
+    """Names given to `enqueue` and `enqueue_all`, to `subscribe(job=…)` and to SQL that writes the outbox itself."""
     known = constants(tree)
     found: set[str] = set()
     for name, call in calls(tree):
         last = name.rpartition(".")[2]
-        values = call.args[:1] if last == "enqueue" else []
+        values = call.args[:1] if last in {"enqueue", "enqueue_all"} else []
         if last == "subscribe":
             values = [keyword.value for keyword in call.keywords if keyword.arg == "job"]
         found |= {string_of(value, known) or UNKNOWN for value in values}
