@@ -115,7 +115,7 @@ def list_limits(*, scope: Scope) -> list[ConcurrencyLimitView]:
         return []
     found = []
     for row in ConcurrencyLimit.objects.filter(project_id=scope.project_id).order_by("id"):
-        runs = Run.objects.filter(project_id=scope.project_id, agent_id__isnull=False)
+        runs = Run.objects.filter(project_id=scope.project_id, tool="", heard_at=None)
         named = {"agent": {"agent_name": row.target}, "route": {"route": row.target}}
         runs = runs.filter(status="running", **named.get(row.kind, {}))
         found.append(

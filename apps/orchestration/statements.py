@@ -16,9 +16,9 @@ Invariants, kept by these statements and by nothing else:
 6. A run that a loop outside reports (`heard_at`) is running without a lease: nobody claims it, and
    HEAR locks its row before anything is appended.
 7. Times that two processes compare are the database's `now()`.
-8. Never do more runs of agents run than a limit allows: the count of those that run is taken while
-   the limit's row is locked, and nothing but CLAIM_WITHIN_LIMITS makes a run that it binds run.
-   One that was cancelled is let through, because it only ends.
+8. Never do more runs run than a limit allows, single calls aside: the count of those that run is
+   taken while the limit's row is locked, and nothing but CLAIM_WITHIN_LIMITS makes a run that it
+   binds run. One that was cancelled is let through, because it only ends.
 9. `rank` is written by the statement that makes a run ready, and orders the ready runs of a
    project: a step of priority is worth ten minutes of waiting, so that no run waits for ever.
 
@@ -158,7 +158,7 @@ _BUSY = """
   SELECT count(*) FROM run AS busy
   WHERE busy.status = 'running' AND busy.heard_at IS NULL
     AND busy.project_id = bound.project_id AND busy.id <> run.id
-    AND busy.agent_name <> '' AND CASE bound.kind
+    AND busy.tool = '' AND CASE bound.kind
       WHEN 'agent' THEN busy.agent_name = bound.target
       WHEN 'route' THEN busy.route = bound.target
       ELSE true END
@@ -192,7 +192,7 @@ UPDATE run SET {claims}
 WHERE id = %(id)s AND (
   status = 'ready'
   OR (status = 'running' AND lease_until < now() AND crashes + 1 < %(most_crashes)s)) AND (
-  cancel_requested OR agent_name = '' OR NOT EXISTS (
+  cancel_requested OR tool <> '' OR NOT EXISTS (
     SELECT FROM concurrency_limit AS bound WHERE {limits} AND {full}))
 RETURNING {claimed}
 """
@@ -228,7 +228,7 @@ WITH full_or_gone AS (
   SELECT full_or_gone.id, coalesce(bound.most, 1000) - coalesce((
     SELECT count(*) FROM run AS busy
     WHERE busy.status = 'running' AND busy.heard_at IS NULL AND busy.project_id = bound.project_id
-      AND busy.agent_name <> '' AND CASE bound.kind
+      AND busy.tool = '' AND CASE bound.kind
         WHEN 'agent' THEN busy.agent_name = bound.target
         WHEN 'route' THEN busy.route = bound.target
         ELSE true END), 0) AS slots
@@ -269,7 +269,7 @@ WITH RECURSIVE project AS (
     ORDER BY rank LIMIT 1)
 ), chosen AS MATERIALIZED (
   SELECT first.* FROM in_turn, LATERAL (
-    SELECT run.id AS chosen, NOT cancel_requested AND agent_name <> '' AND EXISTS (
+    SELECT run.id AS chosen, NOT cancel_requested AND tool = '' AND EXISTS (
       SELECT FROM concurrency_limit AS bound WHERE {limits}) AS is_bound
     FROM run
     WHERE status = 'ready' AND slot_wait IS NULL AND run.project_id = in_turn.project_id

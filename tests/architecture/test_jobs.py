@@ -20,7 +20,9 @@ QUOTED_NAME = re.compile(r"'([a-z_]+\.[a-z_]+)'")
 
 
 def enqueued_in(tree: ast.Module) -> set[str]:
-    """Names given to `enqueue` and `enqueue_all`, to `subscribe(job=…)` and to SQL that writes the outbox itself."""
+    """Names given to `enqueue`, `enqueue_all` and `subscribe(job=…)`, and those in SQL that writes
+    the outbox itself.
+    """
     known = constants(tree)
     found: set[str] = set()
     for name, call in calls(tree):

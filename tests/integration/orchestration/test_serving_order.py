@@ -9,7 +9,15 @@ from uuid import UUID
 from django.db import connections
 
 from apps.orchestration import journal, leases, selectors, slots
-from apps.orchestration.services import control, engine, limiting, starting, upkeep
+from apps.orchestration.services import (
+    control,
+    engine,
+    limiting,
+    starting,
+    upkeep,
+    workflow_runs,
+    workflows,
+)
 from apps.orchestration.types.runs import Priority, RunStatus
 from apps.orchestration.types.serving import LimitKind
 from octavo.kernel import clock, ids
@@ -110,6 +118,22 @@ def test_the_project_with_fewest_runs_under_way_goes_first(bench: Bench) -> None
     bench.rows(move, ids.new(), guest)
     assert journal.claim(run_id=crowd[0], owner=leases.OWNER)
     assert take_turn(crowd[2]) == guest
+
+
+def test_a_limit_of_the_project_binds_its_workflows_too(bench: Bench) -> None:
+    runs.save(bench.scope)
+    graph = {"nodes": [{"id": "pause", "kind": "wait", "seconds": 1}]}
+    workflows.save_workflow(scope=bench.scope, name="flow", source=graph, create=True)
+    limiting.set_limit(scope=bench.scope, kind=LimitKind.PROJECT, target="", most=1)
+    first = begin(bench)
+    flow = workflow_runs.start_workflow(scope=bench.scope, workflow="flow", input="go").id
+    assert take_turn(first) == first
+    assert take_turn(flow) is None
+    (limit,) = selectors.list_limits(scope=bench.scope)
+    assert (limit.running, limit.waiting) == (1, 1)
+    bench.rows("UPDATE run SET status = 'done' WHERE id = %s RETURNING id", first)
+    assert slots.wake() == 1
+    assert take_turn(flow) == flow
 
 
 def test_never_more_run_than_a_limit_allows_and_each_gets_its_turn(bench: Bench) -> None:
