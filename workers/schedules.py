@@ -15,7 +15,14 @@ from django.db import DatabaseError, InterfaceError, connections
 from apps.accounts import services as accounts
 from apps.context.services import ingestion, writing
 from apps.governance.services import approvals, budgets
-from apps.orchestration.services import bulk, reacting, scheduling, triggers, upkeep
+from apps.orchestration.services import (
+    bulk,
+    reacting,
+    remembering,
+    scheduling,
+    triggers,
+    upkeep,
+)
 from octavo.kernel import clock, idempotency
 
 log = logging.getLogger(__name__)
@@ -45,6 +52,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="schedules", perform=scheduling.fire_due, every_seconds=1),
         Duty(name="queued runs", perform=scheduling.start_queued, every_seconds=2),
         Duty(name="reactions", perform=reacting.react, every_seconds=1),
+        Duty(name="episodes", perform=remembering.record_due, every_seconds=2),
         Duty(name="reaper", perform=upkeep.reap, every_seconds=2),
         Duty(name="reminders", perform=upkeep.remind, every_seconds=3),
         Duty(name="slots", perform=upkeep.fill_slots, every_seconds=1),

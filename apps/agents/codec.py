@@ -23,6 +23,7 @@ def to_json(definition: Definition) -> dict[str, Any]:
             "deadline_seconds": limits.deadline_seconds,
         },
         "when_stuck": definition.when_stuck,
+        "remember": definition.remember,
     }
 
 
@@ -46,4 +47,5 @@ def from_json(stored: Mapping[str, Any]) -> Definition:
             deadline_seconds=limits["deadline_seconds"],
         ),
         when_stuck=WhenStuck(stored.get("when_stuck", WhenStuck.FAIL)),
+        remember=stored.get("remember", ""),
     )

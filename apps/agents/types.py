@@ -64,7 +64,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """What an agent is; immutable once saved as a version. `tools` may end in `*`."""
+    """What an agent is; immutable once saved as a version. `tools` may end in `*`. Each of its runs
+    leaves an episode in the space `remember`, if that names one which it may write.
+    """
 
     instructions: str
     route: str = "default"
@@ -74,6 +76,7 @@ class Definition:
     output_schema: Mapping[str, Any] | None = None
     limits: Limits = field(default_factory=Limits)
     when_stuck: WhenStuck = WhenStuck.FAIL
+    remember: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from apps.agents import selectors as agents
 from apps.console import charting, presenting, timeline, web
 from apps.console.presenting import Ask
+from apps.context import selectors as context
 from apps.governance import selectors as governance
 from apps.governance.types import Action, ApprovalStatus
 from apps.orchestration import selectors as runs
@@ -22,6 +23,7 @@ from apps.orchestration.services import retrying
 from apps.orchestration.types.runs import EventType, EventView, RunStatus, RunView
 from apps.orchestration.types.serving import Explanation
 from octavo.kernel import ids
+from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
 MOST_EVENTS = 2000
@@ -76,6 +78,7 @@ def draw(scope: Scope, run_id: UUID, rights: Rights) -> Picture:
         "may_resume": run.status is RunStatus.QUARANTINED and run.parent is None,
         "is_paused": run.status is RunStatus.PAUSED,
         "chart": _chart(scope, run),
+        "episode": _episode(scope, run),
         "is_cut": len(events) == MOST_EVENTS,
         "csrf_token": _TOKEN,
         **answer_of(scope, run, events),
@@ -87,6 +90,20 @@ def draw(scope: Scope, run_id: UUID, rights: Rights) -> Picture:
         is_final=run.status.is_final,
         html=html,
     )
+
+
+def _episode(scope: Scope, run: RunView) -> str:
+    """The address of the entry that the run left behind; "" where there is none to be read."""
+    if not run.status.is_final or run.agent is None:
+        return ""
+    try:
+        agent = agents.get_agent(scope=scope, name=run.agent, version=run.version)
+        space, key = agent.definition.remember, context.episode_key(run_id=run.id)
+        if space:
+            context.get_entry(scope=scope, space=space, key=key)
+    except NotFound:
+        return ""
+    return f"/context/{space}/entry/{key}" if space else ""
 
 
 def _why(scope: Scope, run: RunView) -> Explanation | None:

@@ -15,6 +15,11 @@ def key_of(name: str, *, agent: str = "") -> str:
     return f"{ROOT}{agent}/{name}" if agent else f"{ROOT}{name}"
 
 
+def episode_key(run: str) -> str:
+    """Where the episode of a run lies, by the run's public id."""
+    return f"episodes/{run}"
+
+
 def blocks_of(
     space: Space, *, agent: str, organisation_id: UUID
 ) -> list[tuple[Revision, MemoryBlock]]:

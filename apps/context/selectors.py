@@ -21,6 +21,7 @@ from apps.context.types import (
     SpaceView,
     Written,
 )
+from octavo.kernel import ids
 from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
@@ -53,6 +54,11 @@ def list_entries(
     layers = lineage.layers_of(place, lineage.seq_at(place, as_of))
     found = lineage.list_present(layers, limit=limit, before=before, prefix=prefix)
     return [views.entry_summary(place.name, head) for head in found]
+
+
+def episode_key(*, run_id: UUID) -> str:
+    """The key of the entry that a run leaves behind in the space where it is remembered."""
+    return memory.episode_key(ids.encode(ids.Kind.RUN, run_id))
 
 
 def get_entry(

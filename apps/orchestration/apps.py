@@ -23,6 +23,7 @@ class OrchestrationConfig(AppConfig):
         events.subscribe("approval.decided", job="orchestration.approval_decided")
         events.keep("context.entry_written")
         events.keep("orchestration.run_finished")
+        events.keep("orchestration.episode_due")
         grants.register_pins(selectors.find_pinned_version, routes=selectors.find_pinned_route)
         register_source(prefix=catalog.PREFIX, source=catalog.list_tools)
         decisions.register_lister(kind=ResourceKind.WORKFLOW, lister=catalog.list_resources)

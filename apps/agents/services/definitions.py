@@ -106,6 +106,10 @@ def _unknown_names(scope: Scope, definition: Definition) -> Iterator[Problem]:
             context.get_space(scope=scope, name=grant.space)
         except NotFound:
             yield _problem(f"/spaces/{index}/space", f"there is no space {grant.space!r}.")
+    written = [grant.space for grant in definition.spaces if grant.access is Access.WRITE]
+    if definition.remember and definition.remember not in written:
+        named = ", ".join(written) or "none yet"
+        yield _problem("/remember", f"name a space that the agent may write: {named}.")
 
 
 def _problem(path: str, detail: str) -> Problem:

@@ -75,6 +75,12 @@ class DefinitionBody(StrictSerializer):
         help_text="Whether a run that repeats itself, or whose model gives no answer, fails or asks"
         " a person.",
     )
+    remember = serializers.CharField(
+        max_length=200,
+        allow_blank=True,
+        default="",
+        help_text="The space, of those that it may write, in which each run leaves an episode.",
+    )
 
     def validate_tools(self, tools: list[str]) -> list[str]:
         refuse_repeated(tools)
@@ -105,6 +111,7 @@ class AgentSerializer(serializers.Serializer[AgentView]):
     when_stuck = serializers.ChoiceField(
         [str(w) for w in WhenStuck], source="definition.when_stuck"
     )
+    remember = serializers.CharField(source="definition.remember")
     saved_by = serializers.CharField()
     created_at = TimeField()
 
@@ -128,6 +135,7 @@ def _definition(body: Mapping[str, Any]) -> Definition:
         output_schema=body["output_schema"],
         limits=Limits(**{**_NO_LIMITS, **body["limits"]}),
         when_stuck=WhenStuck(body["when_stuck"]),
+        remember=body["remember"],
     )
 
 

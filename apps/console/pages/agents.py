@@ -52,6 +52,7 @@ class Form:
     output_schema: str = ""
     limits: Mapping[str, str]
     asks: bool = False
+    remember: str = ""
 
 
 @require_GET
@@ -100,6 +101,8 @@ def text_of(definition: Definition) -> str:
         *(f"space: {grant.space} ({grant.access})" for grant in definition.spaces),
         *(f"{n}: {getattr(limits, n)}" for n in _LIMITS if getattr(limits, n) is not None),
     ]
+    if definition.remember:
+        lines.append(f"remember in: {definition.remember}")
     if definition.output_schema is not None:
         lines += ["output schema:", _json(definition.output_schema)]
     return "\n".join([*lines, "", definition.instructions])
@@ -188,6 +191,7 @@ def _filled(scope: Scope, agent: AgentView) -> Form:
         output_schema="" if schema is None else _json(schema),
         limits={name: "" if value is None else str(value) for name, value in values.items()},
         asks=definition.when_stuck is WhenStuck.ASK,
+        remember=definition.remember,
     )
 
 
@@ -205,6 +209,7 @@ def _posted(posted: QueryDict, name: str) -> Form:
         output_schema=web.text_of(posted, "output_schema"),
         limits={limit: web.text_of(posted, limit, most=40) for limit in _LIMITS},
         asks="asks" in posted,
+        remember=web.text_of(posted, "remember", most=200),
     )
 
 
@@ -229,6 +234,7 @@ def _definition(form: Form) -> Definition:
             deadline_seconds=_whole(form, "deadline_seconds"),
         ),
         when_stuck=WhenStuck.ASK if form.asks else WhenStuck.FAIL,
+        remember=form.remember,
     )
 
 

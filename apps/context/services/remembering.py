@@ -155,7 +155,7 @@ def record_episode(
     return _write(
         scope,
         space,
-        f"episodes/{_name_of(scope)}",
+        memory.episode_key(_name_of(scope)),
         summary,
         why,
         kind=EntryKind.EPISODE,

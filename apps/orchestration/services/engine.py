@@ -21,7 +21,8 @@ from apps.observability import metrics
 from apps.orchestration import activation as activations
 from apps.orchestration import children, drafts, journal, leases, recovery, slots
 from apps.orchestration.activation import Activation, Interrupted, Parked, with_patience
-from apps.orchestration.announcing import announce_end
+from apps.orchestration.announcing import announce_end, announce_episode
+from apps.orchestration.episodes import remembered_in
 from apps.orchestration.leases import Lease
 from apps.orchestration.programs import CallTool, End, Task, output_of
 from apps.orchestration.records import Ended, Fenced, Head, Letter, RunFacts
@@ -335,6 +336,8 @@ def _finish(
             children.end_with(run.id)
         if run.parent_id is None and not run.tool:
             announce_end(run.id, is_tainted=activation.program.tainted)
+        if status is not RunStatus.CANCELLED and remembered_in(run):
+            announce_episode(run.id)
         for step, progress in steps.items():
             if progress.intended:  # cut off, so it may have happened
                 effects.doubt_effect(run_id=run.id, step=step)

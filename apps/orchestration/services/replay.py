@@ -76,7 +76,9 @@ def facts_of(row: Run) -> RunFacts:
         key_id=row.key_id,
         strategy=row.strategy,
         input=row.input,
+        root_id=row.root_id,
         given_route=row.given_route,
+        is_dry_run=row.is_dry_run,
     )
 
 

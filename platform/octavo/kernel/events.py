@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -23,14 +24,20 @@ _TAKE = """
 DELETE FROM kept_event WHERE id = (
   SELECT id FROM kept_event WHERE name = ANY(%(names)s::text[])
   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING name, args, at
+RETURNING id, name, args, at
 """
+_LIST = """
+SELECT id, name, args, at FROM kept_event WHERE name = ANY(%(names)s::text[])
+ORDER BY id LIMIT %(limit)s
+"""
+_DROP = "DELETE FROM kept_event WHERE id = %(id)s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """One event as it was emitted, and when its transaction began."""
 
+    id: int
     name: str
     arguments: Mapping[str, jobs.Argument]
     at: datetime
@@ -66,8 +73,23 @@ def take(events: Sequence[str]) -> Kept | None:
     rows = sql.run(_TAKE, names=list(events))
     if not rows:
         return None
-    name, arguments, at = rows[0]
-    return Kept(name=name, arguments=orjson.loads(arguments), at=at)
+    return _kept_event(rows[0])
+
+
+def list_kept(events: Sequence[str], *, limit: int) -> list[Kept]:
+    """The oldest kept events of these names, for work that no transaction can hold. Several
+    processes may see the same ones, so the work must bear being done twice; `drop` each when done.
+    """
+    return [_kept_event(row) for row in sql.run(_LIST, names=list(events), limit=limit)]
+
+
+def drop(event: Kept) -> None:
+    sql.run(_DROP, id=event.id)
+
+
+def _kept_event(row: tuple[Any, ...]) -> Kept:
+    key, name, arguments, at = row
+    return Kept(id=key, name=name, arguments=orjson.loads(arguments), at=at)
 
 
 def subscribed_jobs() -> frozenset[str]:

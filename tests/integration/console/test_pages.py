@@ -116,6 +116,12 @@ def test_an_agent_is_made_changed_and_compared(helper: Any) -> None:
     page = client.get("/agents/quoter?compare=1").content.decode()
     assert 'class="new"' in page
     assert "Quote well." in page
+    unwritable = client.post("/agents/quoter/edit", {**changed, "remember": "notes"})
+    assert unwritable.status_code == 422
+    assert "name a space that the agent may write" in unwritable.content.decode()
+    written = {**changed, "space:notes": "write", "remember": "notes"}
+    assert client.post("/agents/quoter/edit", written).status_code == 302
+    assert "Remembers in" in client.get("/agents/quoter").content.decode()
 
 
 def test_a_key_is_shown_once_and_revoked(helper: Any) -> None:

@@ -1,0 +1,59 @@
+"""Episodic memory: each run of an agent that remembers leaves an entry in the space it names.
+
+The run is over by then, so nothing here can delay or fail it.
+"""
+
+import logging
+from uuid import UUID
+
+from apps.context.services import remembering as memory
+from apps.orchestration import activation, episodes, journal
+from apps.orchestration.announcing import EPISODE_DUE
+from apps.orchestration.models import Run
+from apps.orchestration.rows import run_view
+from apps.orchestration.services import replay
+from octavo.kernel import events, ids
+from octavo.kernel.errors import OctavoError, Unavailable
+
+log = logging.getLogger(__name__)
+
+STEP = "episode"
+_AT_ONCE = 50
+
+
+def record_due() -> int:
+    """Write the episodes that are due, each in its agent's name; how many were dealt with.
+
+    One that policy or the store refuses is logged and let go. While no embedding model answers,
+    they wait. Any number of processes may do so at once: a run has one episode.
+    """
+    due = events.list_kept([EPISODE_DUE], limit=_AT_ONCE)
+    for count, event in enumerate(due):
+        run_id = UUID(str(event.arguments["run_id"]))
+        try:
+            _record(run_id)
+        except Unavailable as error:
+            log.warning("%d episodes wait (%s)", len(due) - count, error)
+            return count
+        except OctavoError as error:
+            name = ids.encode(ids.Kind.RUN, run_id)
+            log.warning("%s leaves no episode: %s", name, error.detail)
+        events.drop(event)
+    return len(due)
+
+
+def _record(run_id: UUID) -> None:
+    row = Run.objects.filter(id=run_id).first()
+    if row is None:
+        return
+    facts = replay.facts_of(row)
+    episode = episodes.tell(facts, run_view(row), journal.read_events(run_id))
+    memory.record_episode(
+        scope=activation.scope_of(facts),
+        space=episode.space,
+        summary=episode.text,
+        why=f"What came of {ids.encode(ids.Kind.RUN, run_id)}.",
+        metadata=episode.metadata,
+        sources=episode.sources,
+        step=STEP,
+    )
