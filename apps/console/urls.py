@@ -6,6 +6,7 @@ from apps.console import signing_in, stream
 from apps.console.pages import (
     agents,
     approvals,
+    branches,
     bulk,
     connect,
     costs,
@@ -78,6 +79,9 @@ urlpatterns = [
     path("context/<str:space>/snapshots", history.take_snapshot, name="take_snapshot"),
     path("context/<str:space>/snapshots/forget", history.delete_snapshot, name="forget_snapshot"),
     path("context/<str:space>/rollback", history.roll_back, name="roll_back"),
+    path("context/<str:space>/branches", branches.create, name="create_branch"),
+    path("context/<str:space>/tidy", branches.tidy, name="tidy"),
+    path("context/<str:branch>/merge", branches.merge, name="merge"),
     path("context/<str:space>/entry/<path:key>", entries.show, name="entry"),
     path("context/<str:space>/remove/<path:key>", entries.remove, name="remove_entry"),
     path("tools", tools.index, name="tools"),

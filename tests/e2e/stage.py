@@ -12,7 +12,7 @@ from apps.accounts import services as accounts
 from apps.agents.services import definitions
 from apps.agents.types import Definition, SpaceGrant, Strategy
 from apps.console import seeding
-from apps.context.services import spaces, writing
+from apps.context.services import spaces, versions, writing
 from apps.governance import selectors as governance
 from apps.governance.types import ApprovalStatus
 from apps.inference.services import discovery
@@ -177,6 +177,10 @@ def _seed(scope: Scope) -> None:
     spaces.create_space(scope=scope, name="shop-rules")
     writing.write_entry(
         scope=scope, space="shop-rules", key="policies/refunds.md", content=POLICY_PAGE, why="Rules"
+    )
+    versions.create_branch(scope=scope, space="shop-rules", name="shop-rules-draft")
+    writing.write_entry(
+        scope=scope, space="shop-rules-draft", key="policies/gifts.md", content="None.", why="Idea"
     )
     for instructions in ("Refund what the rules allow.", "Refund what the rules allow, no more."):
         definition = Definition(

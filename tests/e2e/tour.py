@@ -39,6 +39,7 @@ def prepare_tour(scope: Scope) -> dict[str, str]:
         "space": "/context/handbook",
         "search": "/context/handbook?q=backup",
         "history": "/context/shop-rules/history?to=0",
+        "branch": "/context/shop-rules-draft/merge",
         "entry": "/context/handbook/entry/docs/files.md",
         "tools": "/tools",
         "tool": "/tools/refund_issue",

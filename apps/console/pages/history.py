@@ -21,7 +21,9 @@ _MOST = 100
 @web.signed_in
 def show(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
     """`?to=41` or `?to=reviewed-may` shows what going back there would change."""
-    return _show(request, scope, space, to=request.GET.get("to", "").replace("\0", "").strip()[:63])
+    return render(
+        request, scope, space, to=request.GET.get("to", "").replace("\0", "").strip()[:63]
+    )
 
 
 @require_POST
@@ -31,7 +33,7 @@ def take_snapshot(request: HttpRequest, scope: Scope, space: str) -> HttpRespons
     try:
         versions.take_snapshot(scope=scope, space=space, name=name)
     except OctavoError as refusal:
-        return _show(request, scope, space, refusal=refusal)
+        return render(request, scope, space, refusal=refusal)
     return redirect("console:history", space=space)
 
 
@@ -52,7 +54,7 @@ def roll_back(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
         why = web.text_of(request.POST, "why", most=2000)
         versions.roll_back(scope=scope, space=space, to=target_of(to), why=why)
     except OctavoError as refusal:
-        return _show(request, scope, space, to=to, refusal=refusal)
+        return render(request, scope, space, to=to, refusal=refusal)
     return redirect("console:history", space=space)
 
 
@@ -89,19 +91,23 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 16
 
 
-def _show(
+def render(
     request: HttpRequest,
     scope: Scope,
     space: str,
     *,
     to: str = "",
     refusal: OctavoError | None = None,
+    is_tidy: bool = False,
 ) -> HttpResponse:
+    """The page; `is_tidy` says that somebody asked to tidy up and there was nothing to do."""
     shown: dict[str, Any] = {
         "space": context.get_space(scope=scope, name=space),
         "snapshots": context.list_snapshots(scope=scope, space=space, limit=_MOST),
         "branches": context.list_branches(scope=scope, space=space, limit=_MOST),
         "may_write": web.may(scope, Action.CONTEXT_WRITE),
+        "may_branch": web.may(scope, Action.SPACE_MANAGE),
+        "is_tidy": is_tidy,
         "to": to,
         "preview": None,
         "posted": request.POST,

@@ -138,11 +138,17 @@ def _say_once(scope: Scope, place: Space, branch: str, group: _Same) -> None:
 
 
 def _free_name(scope: Scope, place: Space) -> str:
-    """Every attempt at the same state has the same name, so two at once make one proposal."""
-    name = f"{place.name[:_NAME_ROOM]}.tidy-{place.seq}"
-    if access.find_space(scope=scope, name=name) is not None:
-        raise Conflict(
-            f"{place.name!r} has a proposal for its present state already: the branch {name!r}. "
-            "Merge it or close it first."
-        )
+    """Every attempt at the same state has the same name, so two at once make one proposal; after
+    one that was closed, there may be another.
+    """
+    base = f"{place.name[:_NAME_ROOM]}.tidy-{place.seq}"
+    name, number = base, 1
+    while (found := access.find_space(scope=scope, name=name)) is not None:
+        if found.merged_at is None:
+            raise Conflict(
+                f"{place.name!r} has a proposal for its present state already: the branch "
+                f"{name!r}. Merge it or close it first."
+            )
+        number += 1
+        name = f"{base}.{number}"
     return name

@@ -77,3 +77,48 @@ def test_a_viewer_sees_what_would_change_and_no_form(
     assert "Is removed" in html
     assert "/rollback" not in html
     assert reader.post("/context/notes/rollback", {"to": "1", "why": "x"}).status_code == 403
+
+
+def test_a_branch_is_made_looked_at_and_merged(admin: Client, notes: Any) -> None:
+    from apps.context.services import writing
+
+    made = admin.post("/context/notes/branches", {"branch": "draft"})
+    assert made["Location"] == "/context/draft"
+    assert "branch of" in text_of(admin.get("/context/draft"))
+    assert "Nothing: the branch says" in text_of(admin.get("/context/draft/merge"))
+    writing.write_entry(scope=notes, space="draft", key="milk.md", content="Fresh.", why="New.")
+    writing.write_entry(scope=notes, space="draft", key="tea.md", content="At six.", why="New.")
+    writing.write_entry(scope=notes, space="notes", key="tea.md", content="At nine.", why="New.")
+    page = text_of(admin.get("/context/draft/merge"))
+    assert "milk.md" in page
+    assert "Is added" in page
+    clash = text_of(admin.post("/context/draft/merge", {"act": "merge", "why": "Good."}), 409)
+    assert "tea.md was changed on both sides" in clash
+    assert "At nine." in clash
+    odd = {"act": "merge", "why": "Good.", "side:tea.md": "both"}
+    assert "choose one of the two" in text_of(admin.post("/context/draft/merge", odd), 422)
+    answered = {"act": "merge", "why": "Good.", "side:tea.md": "theirs"}
+    assert admin.post("/context/draft/merge", answered)["Location"] == "/context/notes/history"
+    assert "At six." in text_of(admin.get("/context/notes/entry/tea.md"))
+    assert "takes no more writes" in text_of(admin.get("/context/draft/merge"))
+    assert admin.get("/context/notes/merge").status_code == 404
+
+
+def test_a_space_is_tidied_up_after_a_look(admin: Client, notes: Any) -> None:
+    from apps.context import selectors
+    from apps.context.services import writing
+    from apps.context.types import EntryKind
+
+    assert "Nothing to tidy up" in text_of(admin.post("/context/notes/tidy"))
+    for key in ("one", "two"):
+        writing.write_entry(
+            scope=notes, space="notes", key=key, content=TEA, why="Seen.", kind=EntryKind.MEMORY
+        )
+    proposed = admin.post("/context/notes/tidy")["Location"]
+    assert "Is removed" in text_of(admin.get(proposed))
+    closed = admin.post(proposed, {"act": "close", "why": "Both are needed."})
+    assert closed["Location"] == "/context/notes/history"
+    again = admin.post("/context/notes/tidy")["Location"]
+    assert admin.post(again, {"act": "merge", "why": "Once is enough."}).status_code == 302
+    left = selectors.list_entries(scope=notes, space="notes")
+    assert {entry.key for entry in left} & {"one", "two"} == {"two"}
