@@ -1,7 +1,7 @@
 # The few commands a newcomer needs. `make up` is enough to start.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up env test test-frameworks chaos test-vllm bench bench-runs lint types contracts clean install-up install-dev install-vllm conformance-tools python
+.PHONY: help up env test test-frameworks chaos test-vllm bench bench-runs bench-context lint types contracts clean install-up install-dev install-vllm conformance-tools python
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml requirements.lock
@@ -14,6 +14,7 @@ help:
 	@echo "make test-frameworks   run the examples of loops outside (LangGraph, OpenAI Agents SDK)"
 	@echo "make test-vllm   serve the built-in model with vLLM on the CPU, and run through it (3.5 GB)"
 	@echo "make bench-runs  steps a second beside DBOS, LangGraph and Prefect (200 MB)"
+	@echo "make bench-context   search over 100,000 chunks beside Chroma and LanceDB (850 MB)"
 	@echo "make lint        ruff: rules and format"
 	@echo "make types       mypy, strict"
 	@echo "make contracts   import-linter: which layer may import which"
@@ -78,6 +79,14 @@ bench-runs: install-dev
 	  --requirement tests/benchmarks/peers/requirements.txt
 	OCTAVO_PEERS_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	  .venv/bin/python -m pytest tests/benchmarks/bench_runs.py -m benchmark -ra -o faulthandler_timeout=3600
+
+bench-context: install-dev
+	.venv/bin/python -m venv $(PEERS)-vectors
+	$(PEERS)-vectors/bin/python -m pip --disable-pip-version-check --quiet install \
+	  --requirement tests/benchmarks/peers/vector_requirements.txt
+	OCTAVO_PEERS_PYTHON=$(CURDIR)/$(PEERS)-vectors/bin/python \
+	  .venv/bin/python -m pytest tests/benchmarks/bench_context_100k.py -m benchmark -ra -s \
+	  -o faulthandler_timeout=3600
 
 lint: install-dev
 	.venv/bin/ruff check

@@ -1,6 +1,7 @@
 """Search over 100,000 chunks: recall and latency in SQL, by mode and by how much a filter leaves.
 
-    pytest tests/benchmarks/bench_context_100k.py -m benchmark -s
+`make bench-context` gives the peers an environment of their own and writes
+`out/bench_context_100k.json`; without one, Octavo is measured alone.
 
 Texts and vectors are made from a seed by SQL: topics of words that follow a power law, and vectors
 around the topic's own. OCTAVO_BENCH_CHUNKS changes the number, OCTAVO_BENCH_HISTORY adds so many
@@ -10,12 +11,18 @@ dead rows for each live one.
 import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
+
+from octavo.devserver.processes import ROOT
 
 CHUNKS = int(os.environ.get("OCTAVO_BENCH_CHUNKS", "100000"))
 HISTORY = int(os.environ.get("OCTAVO_BENCH_HISTORY", "0"))
@@ -64,6 +71,10 @@ UPDATE space SET seq = %(history)s + 1,
   chunk_count = (SELECT count(*) FROM chunk WHERE space_id = space.id AND died IS NULL),
   entry_count = (SELECT count(*) FROM entry WHERE space_id = space.id);
 """
+VECTORS = """
+SELECT halfvec_send(c.emb), (v.metadata ->> 'shard')::int
+FROM chunk AS c JOIN revision AS v ON v.entry_id = c.entry_id WHERE c.died IS NULL ORDER BY c.id
+"""
 
 
 @pytest.fixture
@@ -105,6 +116,7 @@ def filled(installation: Any, postgres: Any) -> dict[str, Any]:
     for space in Space.objects.all():
         lexicon.note_change(space_id=space.id, chunks=max(1, space.chunk_count))
     return {
+        "url": postgres.superuser_url,
         "scope": scope,
         "model": values["model"],
         "asked": [(" ".join(text.split()[:8]), emb) for text, emb in asked],
@@ -112,7 +124,7 @@ def filled(installation: Any, postgres: Any) -> dict[str, Any]:
     }
 
 
-def test_search_over_many_chunks(filled: dict[str, Any]) -> None:
+def test_search_over_many_chunks(filled: dict[str, Any], tmp_path: Path) -> None:
     from apps.context.types import SearchMode
 
     report: dict[str, Any] = {
@@ -137,7 +149,31 @@ def test_search_over_many_chunks(filled: dict[str, Any]) -> None:
     }
     for name, (spaces, mode, where) in cases.items():
         report[name] = _measure(filled, spaces, mode, where)
-    print(json.dumps(report, indent=1))  # noqa: T201  the result of a benchmark
+    python = os.environ.get("OCTAVO_PEERS_PYTHON", "")
+    if python:
+        report["peers"] = _measure_peers(filled, python, tmp_path)
+    path = Path(os.environ.get("OCTAVO_BENCH_OUT", ROOT / "out")) / "bench_context_100k.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1))
+    sys.stdout.write(f"{json.dumps(report, indent=1)}\n")
+
+
+def _measure_peers(filled: dict[str, Any], python: str, folder: Path) -> Any:
+    """The same vectors and queries in other stores, in a process of their own environment."""
+    with psycopg.connect(filled["url"]) as connection:
+        rows = connection.execute(VECTORS).fetchall()
+    vectors = np.array([np.frombuffer(sent, ">f2", offset=4) for sent, _ in rows], np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    queries = np.array([json.loads(emb) for _, emb in filled["asked"]], np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    archive = folder / "vectors.npz"
+    np.savez(archive, vectors=vectors, shards=np.array([s for _, s in rows]), queries=queries)
+    script = Path(__file__).parent / "peers" / "vector_stores.py"
+    done = subprocess.run(
+        [python, script, archive, folder], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _measure(filled: dict[str, Any], spaces: list[str], mode: Any, where: Any) -> dict[str, Any]:
