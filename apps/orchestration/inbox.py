@@ -11,6 +11,8 @@ from apps.orchestration import readings, slots, statements
 from apps.orchestration.journal import as_json
 from octavo.kernel import sql
 
+_SOONEST = 0.02
+
 
 def deliver(run_id: UUID, *, kind: str, body: Mapping[str, Any], dedupe_key: str) -> bool:
     """Put mail into the run's inbox and wake the run if it waits.
@@ -45,6 +47,8 @@ def fire_timers(*, limit: int = 500) -> int:
 
 
 def seconds_until_timer() -> float:
-    """Seconds until the next timer is due; infinite without any."""
+    """Seconds until the next timer is due; infinite without any. One that is due already belongs
+    to a run that is being written just now.
+    """
     ((seconds,),) = sql.run(readings.UNTIL_TIMER)
-    return math.inf if seconds is None else max(0.0, float(seconds))
+    return math.inf if seconds is None else max(_SOONEST, float(seconds))
