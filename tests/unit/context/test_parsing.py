@@ -9,6 +9,7 @@ import pytest
 
 from apps.context.parsing import parse
 from apps.context.types import UnreadableFile
+from tests.unit.context import offices
 
 
 def test_a_byte_order_mark_is_not_part_of_the_text() -> None:
@@ -25,12 +26,21 @@ def test_noise_is_read_or_refused_but_never_breaks(seed: int) -> None:
             text.encode()
 
 
-def test_an_e_mail_is_read_where_its_reader_is_installed() -> None:
-    pytest.importorskip("kreuzberg")
+def test_an_e_mail_is_read() -> None:
     mail = b"From: a@b.example\r\nSubject: Tide table\r\n\r\nThe gate shuts at nine.\r\n"
     text = parse(name="note.eml", data=mail).text
     assert "Tide table" in text
     assert "The gate shuts at nine." in text
+
+
+@pytest.mark.parametrize("name", sorted(offices.DOCUMENTS))
+def test_an_office_document_is_read(name: str) -> None:
+    text = parse(name=name, data=offices.DOCUMENTS[name]).text
+    assert offices.HEADING in text
+    assert offices.SENTENCE in text
+
+
+def test_what_is_no_office_document_is_refused_by_name() -> None:
     with pytest.raises(UnreadableFile, match=r"report\.docx cannot be read"):
         parse(name="report.docx", data=b"PK no document")
 
