@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
+from apps.agents import selectors as agents
 from apps.console import web
 from apps.console.pages.history import moment_of, stood_of
 from apps.console.trees import tree_of
@@ -18,7 +19,7 @@ from octavo.kernel import ids
 from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
 
-_MOST, _MOST_ENTRIES, _HITS = 200, 1000, 10
+_MOST, _MOST_ENTRIES, _MOST_AGENTS, _HITS = 200, 1000, 1000, 10
 
 
 @require_GET
@@ -87,9 +88,21 @@ def _show(
         "most_bytes": settings.MAX_FILE_BYTES,
         "refusal": refusal.detail if refusal else "",
         "at": as_of if isinstance(as_of, int) else place.seq,
+        "granted": _granted(scope, space),
         **_search(request, scope, space, as_of),
     }
     return web.render(request, scope, "space", shown, status=refusal.status if refusal else 200)
+
+
+def _granted(scope: Scope, space: str) -> list[tuple[str, str]]:
+    """The agents that may use the space, by name, and what each may do."""
+    found = agents.list_agents(scope=scope, limit=_MOST_AGENTS)
+    return sorted(
+        (agent.name, grant.access.value)
+        for agent in found
+        for grant in agent.definition.spaces
+        if grant.space == space
+    )
 
 
 def _search(request: HttpRequest, scope: Scope, space: str, as_of: Moment | None) -> dict[str, Any]:

@@ -122,6 +122,8 @@ def test_an_agent_is_made_changed_and_compared(helper: Any) -> None:
     written = {**changed, "space:notes": "write", "remember": "notes"}
     assert client.post("/agents/quoter/edit", written).status_code == 302
     assert "Remembers in" in client.get("/agents/quoter").content.decode()
+    place = client.get("/context/notes").content.decode()
+    assert '<a href="/agents/quoter">quoter</a> <span class="muted">write</span>' in place
 
 
 def test_a_key_is_shown_once_and_revoked(helper: Any) -> None:
