@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, InterfaceError, connections
 
 from apps.accounts import services as accounts
-from apps.context.services import ingestion, writing
+from apps.context.services import ingestion, renewing, writing
 from apps.governance.services import approvals, budgets
 from apps.orchestration.services import (
     bulk,
@@ -64,6 +64,7 @@ def of_runs() -> tuple[Duty, ...]:
         Duty(name="bulk jobs", perform=bulk.revive_bulk, every_seconds=30),
         Duty(name="reservations", perform=budgets.release_stale, every_seconds=60),
         Duty(name="ingestion", perform=ingestion.revive_jobs, every_seconds=15),
+        Duty(name="outdated vectors", perform=renewing.send_due, every_seconds=30),
         Duty(name="expired entries", perform=writing.forget_expired, every_seconds=60),
         Duty(name="old firings", perform=triggers.forget_firings, every_seconds=60),
         Duty(name="spent keys", perform=idempotency.prune, every_seconds=_DAY),

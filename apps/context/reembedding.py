@@ -1,5 +1,7 @@
 """Moves a space to another embedding model chunk by chunk, while searches and writes go on."""
 
+import math
+import time
 from typing import Any
 from uuid import UUID
 
@@ -28,11 +30,13 @@ WHERE chunk.space_id = %(space)s AND chunk.died IS NULL AND chunk.hash = ANY(%(h
 """
 
 
-def renew(*, scope: Scope, space: Space) -> int:
-    """How many chunks got a new vector. Safe to stop and start again at any point."""
-    renewed = 0
+def renew(*, scope: Scope, space: Space, seconds: float = math.inf) -> int:
+    """How many chunks got a new vector, one batch after the other until all have it or so many
+    seconds are over. Safe to stop and start again at any point.
+    """
+    renewed, until = 0, time.monotonic() + seconds
     model_id = embeddings.active_model(scope=scope)
-    while texts := _outdated(scope, space, model_id):
+    while time.monotonic() < until and (texts := _outdated(scope, space, model_id)):
         model_id = embeddings.ensure(scope=scope, texts=texts).model_id
         with connection.cursor() as cursor:
             values: dict[str, Any] = {
