@@ -4,7 +4,10 @@ The run is over by then, so nothing here can delay or fail it.
 """
 
 import logging
+from datetime import timedelta
 from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError
 
 from apps.context.services import remembering as memory
 from apps.orchestration import activation, episodes, journal
@@ -12,32 +15,37 @@ from apps.orchestration.announcing import EPISODE_DUE
 from apps.orchestration.models import Run
 from apps.orchestration.rows import run_view
 from apps.orchestration.services import replay
-from octavo.kernel import events, ids
+from octavo.kernel import clock, events, ids
 from octavo.kernel.errors import OctavoError, Unavailable
 
 log = logging.getLogger(__name__)
 
 STEP = "episode"
 _AT_ONCE = 50
+_PATIENCE = timedelta(days=1)
 
 
 def record_due() -> int:
     """Write the episodes that are due, each in its agent's name; how many were dealt with.
 
-    One that policy or the store refuses is logged and let go. While no embedding model answers,
-    they wait. Any number of processes may do so at once: a run has one episode.
+    One that policy or the store refuses, or that cannot be told, is logged and let go. While no
+    embedding model answers they wait, for a day at most. Any number of processes may do so at once:
+    a run has one episode.
     """
     due = events.list_kept([EPISODE_DUE], limit=_AT_ONCE)
     for count, event in enumerate(due):
         run_id = UUID(str(event.arguments["run_id"]))
         try:
             _record(run_id)
-        except Unavailable as error:
-            log.warning("%d episodes wait (%s)", len(due) - count, error)
-            return count
-        except OctavoError as error:
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception as error:
+            if isinstance(error, Unavailable) and clock.now() - event.at < _PATIENCE:
+                log.warning("%d episodes wait (%s)", len(due) - count, error)
+                return count
             name = ids.encode(ids.Kind.RUN, run_id)
-            log.warning("%s leaves no episode: %s", name, error.detail)
+            unexpected = not isinstance(error, OctavoError)
+            log.warning("%s leaves no episode: %s", name, error, exc_info=unexpected)
         events.drop(event)
     return len(due)
 

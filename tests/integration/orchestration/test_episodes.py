@@ -7,6 +7,7 @@ import pytest
 from apps.agents.types import Access, SpaceGrant, Strategy
 from apps.context import selectors as context
 from apps.context.services import spaces
+from apps.orchestration import episodes
 from apps.orchestration.services import control, forking, remembering
 from apps.orchestration.types.runs import RunStatus
 from octavo.kernel import ids
@@ -112,6 +113,33 @@ def test_episodes_wait_for_the_embedding_model(bench: Bench, diary: Any) -> None
     diary.is_down = False
     assert remembering.record_due() == 1
     assert "Answered: done" in find(bench, run.id).text
+
+
+def test_one_that_never_can_be_written_does_not_hold_up_the_others(
+    bench: Bench, diary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(bench, spaces=(SpaceGrant(space="diary", access=Access.WRITE),), strategy=Strategy.TOOLS)
+    old, broken, fine = (runs.start(bench.scope, answer="done").id for _ in range(3))
+    for run_id in (old, broken, fine):
+        runs.advance(bench.scope, run_id)
+    diary.is_down = True
+    aged = "UPDATE kept_event SET at = at - interval '2 days' WHERE args ->> 'run_id' = %s"
+    bench.rows(f"{aged} RETURNING id", str(old))
+    assert remembering.record_due() == 1  # after a day it is let go
+    diary.is_down = False
+    tell = episodes.tell
+
+    def fail(facts: Any, *told: Any) -> Any:
+        if facts.id == broken:
+            raise ValueError("cannot be told")
+        return tell(facts, *told)
+
+    monkeypatch.setattr(episodes, "tell", fail)
+    assert remembering.record_due() == 2
+    assert "Answered: done" in find(bench, fine).text
+    for run_id in (old, broken):
+        with pytest.raises(NotFound):
+            find(bench, run_id)
 
 
 def test_a_write_that_policy_holds_up_is_let_go(
