@@ -16,8 +16,6 @@ SELECT seq, kind, body FROM mail WHERE run_id = %(id)s AND seq > %(after)s ORDER
 
 UNTIL_TIMER = "SELECT extract(epoch FROM min(fire_at) - now()) FROM timer WHERE fired_at IS NULL"
 
-MARK_FIRED = "UPDATE timer SET fired_at = now() WHERE id = ANY(%(ids)s)"
-
 COUNT_FAMILY = """
 SELECT count(*) FROM run WHERE root_id = %(root_id)s AND parent_id IS NOT NULL
 """

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from apps.orchestration.models import Run
+from apps.orchestration.records import RunFacts
 from apps.orchestration.types.runs import ForkPoint, Priority, RunStatus, RunView, WaitingOn
 from octavo.kernel import ids
 
@@ -21,6 +22,28 @@ PUBLIC_STATUS = {
 STORED_STATUS = {public: stored for stored, public in PUBLIC_STATUS.items()}
 STORED_PRIORITY = {Priority.LOW: -1, Priority.NORMAL: 0, Priority.HIGH: 1}
 _PRIORITY = {stored: public for public, stored in STORED_PRIORITY.items()}
+
+
+def run_facts(row: Run) -> RunFacts:
+    """What of a run its journal is folded over."""
+    return RunFacts(
+        id=row.id,
+        organisation_id=row.organisation_id,
+        team_id=row.team_id,
+        project_id=row.project_id,
+        agent_id=row.agent_id,
+        agent_name=row.agent_name,
+        agent_version_id=row.agent_version_id,
+        tool=row.tool,
+        workflow_name=row.workflow_name,
+        workflow_version_id=row.workflow_version_id,
+        key_id=row.key_id,
+        strategy=row.strategy,
+        input=row.input,
+        root_id=row.root_id,
+        given_route=row.given_route,
+        is_dry_run=row.is_dry_run,
+    )
 
 
 def run_view(row: Run) -> RunView:

@@ -85,16 +85,13 @@ INSERT INTO event (run_id, seq, type, step, attempt, fence, started_at, data)
 VALUES (%(id)s, 1, 'run_started', '', 1, 0, now(), %(data)s::jsonb)
 """
 
-# Only events of steps that had their result by then, which for a node of a workflow can be that its
-# model was given up: what was under way stays with the parent.
+# Only events of steps that were over by then: what was under way stays with the parent.
 COPY_EVENTS = """
 WITH kept AS (
   SELECT event.*, 1 + row_number() OVER (ORDER BY event.seq) AS place
   FROM event
-  WHERE event.run_id = %(parent)s AND event.seq <= %(seq)s AND event.step IN (
-    SELECT step FROM event JOIN run ON run.id = run_id
-    WHERE run_id = %(parent)s AND seq <= %(seq)s AND (type = ANY(%(results)s) OR
-      workflow_name <> '' AND type = 'model_failed' AND data -> 'retry_in' = 'null'))
+  WHERE event.run_id = %(parent)s AND event.seq <= %(seq)s
+    AND event.step = ANY(%(steps)s::text[])
 ), stored AS (
   INSERT INTO run_blob (organisation_id, sha256, body)
   SELECT %(organisation_id)s, content.sha256, content.body
@@ -116,8 +113,12 @@ WHERE id = %(id)s AND fence = 0 AND next_seq = 2
 RETURNING next_seq
 """
 
+# A node of a workflow is also over when its model was given up, which has no result.
 FIND_RESULTS = """
-SELECT step, seq FROM event WHERE run_id = %(id)s AND type = ANY(%(results)s) ORDER BY seq
+SELECT step, seq, type = ANY(%(results)s::text[]) FROM event
+WHERE run_id = %(id)s AND (type = ANY(%(results)s::text[])
+  OR %(given_up)s AND type = 'model_failed' AND data -> 'retry_in' = 'null')
+ORDER BY seq
 """
 
 FIND_REPORTED = """

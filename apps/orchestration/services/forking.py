@@ -23,12 +23,12 @@ from apps.model_registry import selectors as model_registry
 from apps.orchestration import drafts, editing, fold, journal, statements
 from apps.orchestration.fold import Folded
 from apps.orchestration.models import STEP_RESULTS, Run
-from apps.orchestration.records import Blobs, Record
+from apps.orchestration.records import Blobs
 from apps.orchestration.rows import run_view
 from apps.orchestration.selectors import get_run
 from apps.orchestration.services import starting, workflow_runs
 from apps.orchestration.types.histories import Edit
-from apps.orchestration.types.runs import EventType, RunView
+from apps.orchestration.types.runs import RunView
 from apps.orchestration.workflows.interpreting import Interpreter
 from apps.orchestration.workflows.types import Definition
 from octavo.kernel import ids, sql
@@ -41,10 +41,13 @@ _TAKEN_OVER = ("handed_off_by", "conversation", "tainted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:
-    """Where to fork: the step and its result, and the edited events by their numbers."""
+    """Where to fork: the step and its result, all `steps` that are taken over with it, and the
+    edited events by their numbers.
+    """
 
     step: str
     seq: int
+    steps: frozenset[str]
     edits: Mapping[int, Mapping[str, Any]]
     blobs: Blobs
 
@@ -149,10 +152,11 @@ def _plan_of_workflow(scope: Scope, parent: Run, point: _Point, fork: _Fork) -> 
 
 def _check_is_reached(parent: Run, point: _Point, fork: _Fork, definition: Definition) -> None:
     """Raises `InvalidInput` where the graph, with what is taken over, does not come to the step."""
-    events = journal.read_events(parent.id)
-    known = {record.step for record in events if record.seq <= point.seq and _is_taken(record)}
-    kept = [record for record in events if record.seq <= point.seq and record.step in known]
-    changed = [replace(one, data=point.edits.get(one.seq, one.data)) for one in kept]
+    changed = [
+        replace(record, data=point.edits.get(record.seq, record.data))
+        for record in journal.read_events(parent.id)
+        if record.seq <= point.seq and record.step in point.steps
+    ]
     names = {name for one in changed for name in drafts.blob_names(one.type, one.data)}
     contents = {
         **journal.read_blobs(parent.organisation_id, sorted(names - point.blobs.keys())),
@@ -172,12 +176,6 @@ def _check_is_reached(parent: Run, point: _Point, fork: _Fork, definition: Defin
                 errors=[{"path": "/at_step", "detail": detail}],
             )
         fold.apply(state, record, drafts.fill(record.type, record.data, contents))
-
-
-def _is_taken(record: Record) -> bool:
-    """Whether the record ends its step, as COPY_EVENTS sees it for a workflow."""
-    is_given_up = record.type is EventType.MODEL_FAILED and record.data["retry_in"] is None
-    return record.type in fold.STEP_RESULTS or is_given_up
 
 
 def _handed(parent: Run) -> dict[str, Any]:
@@ -203,8 +201,13 @@ def _forkable(scope: Scope, run_id: UUID) -> Run:
 
 
 def _point(parent: Run, at_step: str, edits: Sequence[Edit]) -> _Point:
-    rows = sql.run(statements.FIND_RESULTS, id=parent.id, results=list(STEP_RESULTS))
-    finished: dict[str, int] = dict(rows)
+    rows = sql.run(
+        statements.FIND_RESULTS,
+        id=parent.id,
+        results=list(STEP_RESULTS),
+        given_up=bool(parent.workflow_name),
+    )
+    finished = {step: seq for step, seq, has_result in rows if has_result}
     if at_step not in finished:
         names = ", ".join(list(finished)[:_MOST_NAMED]) or "none yet"
         raise NotFound(f"The run has no finished step {at_step!r}. Its finished steps: {names}.")
@@ -223,7 +226,8 @@ def _point(parent: Run, at_step: str, edits: Sequence[Edit]) -> _Point:
         changed[seq] = editing.edited(
             record, edit.output, blobs=blobs, is_last=seq == end, path=f"{path}/output"
         )
-    return _Point(step=at_step, seq=end, edits=changed, blobs=blobs)
+    steps = frozenset(step for step, seq, _ in rows if seq <= end)
+    return _Point(step=at_step, seq=end, steps=steps, edits=changed, blobs=blobs)
 
 
 def _row(
@@ -275,7 +279,7 @@ def _copy(parent: Run, point: _Point, fork: _Fork) -> None:
         organisation_id=parent.organisation_id,
         seq=point.seq,
         step=point.step,
-        results=list(STEP_RESULTS),
+        steps=list(point.steps),
         route=fork.route or parent.given_route,
         is_dry_run=fork.is_dry_run,
         edited=list(point.edits),

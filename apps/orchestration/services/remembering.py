@@ -13,8 +13,7 @@ from apps.context.services import remembering as memory
 from apps.orchestration import activation, episodes, journal
 from apps.orchestration.announcing import EPISODE_DUE
 from apps.orchestration.models import Run
-from apps.orchestration.rows import run_view
-from apps.orchestration.services import replay
+from apps.orchestration.rows import run_facts, run_view
 from octavo.kernel import clock, events, ids
 from octavo.kernel.errors import OctavoError, Unavailable
 
@@ -54,7 +53,7 @@ def _record(run_id: UUID) -> None:
     row = Run.objects.filter(id=run_id).first()
     if row is None:
         return
-    facts = replay.facts_of(row)
+    facts = run_facts(row)
     episode = episodes.tell(facts, run_view(row), journal.read_events(run_id))
     memory.record_episode(
         scope=activation.scope_of(facts),

@@ -6,6 +6,7 @@ from apps.agents import selectors as agents
 from apps.orchestration import activation, journal, replaying
 from apps.orchestration.models import Run
 from apps.orchestration.records import Record, RunFacts
+from apps.orchestration.rows import run_facts
 from apps.orchestration.selectors import get_run, list_runs
 from apps.orchestration.types.histories import Replayed
 from apps.orchestration.types.runs import RunView
@@ -49,7 +50,7 @@ def replay_runs(
 
 
 def _check(row: Run) -> Replayed:
-    run = facts_of(row)
+    run = run_facts(row)
     definition: replaying.Pinned = None
     if row.agent_version_id is not None:
         definition = agents.get_definition(version_id=row.agent_version_id)
@@ -60,29 +61,7 @@ def _check(row: Run) -> Replayed:
     return replaying.check(run, definition, records, contents, inherited=row.forked_at_seq or 0)
 
 
-def facts_of(row: Run) -> RunFacts:
-    """What of a run its journal is folded over."""
-    return RunFacts(
-        id=row.id,
-        organisation_id=row.organisation_id,
-        team_id=row.team_id,
-        project_id=row.project_id,
-        agent_id=row.agent_id,
-        agent_name=row.agent_name,
-        agent_version_id=row.agent_version_id,
-        tool=row.tool,
-        workflow_name=row.workflow_name,
-        workflow_version_id=row.workflow_version_id,
-        key_id=row.key_id,
-        strategy=row.strategy,
-        input=row.input,
-        root_id=row.root_id,
-        given_route=row.given_route,
-        is_dry_run=row.is_dry_run,
-    )
-
-
 def read_journal(run_id: UUID) -> tuple[RunFacts, list[Record]]:
     """A run with its stored events, for whoever keeps histories."""
     row = Run.objects.get(id=run_id)
-    return facts_of(row), journal.read_events(run_id)
+    return run_facts(row), journal.read_events(run_id)
