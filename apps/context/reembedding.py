@@ -10,6 +10,7 @@ from django.db import connection
 from apps.context import embeddings
 from apps.context.chunking import Piece
 from apps.context.models import Space
+from octavo.kernel.errors import Unavailable
 from octavo.kernel.scope import Scope
 
 _BATCH = 256
@@ -33,11 +34,17 @@ WHERE chunk.space_id = %(space)s AND chunk.died IS NULL AND chunk.hash = ANY(%(h
 def renew(*, scope: Scope, space: Space, seconds: float = math.inf) -> int:
     """How many chunks got a new vector, one batch after the other until all have it or so many
     seconds are over. Safe to stop and start again at any point.
+
+    Raises `Unavailable` while another model of the route answers in place of its first.
     """
     renewed, until = 0, time.monotonic() + seconds
     model_id = embeddings.active_model(scope=scope)
     while time.monotonic() < until and (texts := _outdated(scope, space, model_id)):
-        model_id = embeddings.ensure(scope=scope, texts=texts).model_id
+        if embeddings.ensure(scope=scope, texts=texts).model_id != model_id:
+            raise Unavailable(
+                f"The first model of the route {embeddings.ROUTE!r} does not answer, and the "
+                "vectors of another one would have to be made again. Try again when it is back."
+            )
         with connection.cursor() as cursor:
             values: dict[str, Any] = {
                 "space": space.id,

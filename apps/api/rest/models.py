@@ -136,7 +136,7 @@ class TargetBody(StrictSerializer):
 class RouteChangeBody(StrictSerializer):
     """All targets of a route, in the order in which a call tries them."""
 
-    kind = serializers.ChoiceField(_KINDS, default=str(ModelKind.CHAT))
+    kind = serializers.ChoiceField(_KINDS, required=False)
     targets = serializers.ListField(child=TargetBody(), allow_empty=False, max_length=MAX_TARGETS)
 
     def validate_targets(self, targets: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -376,7 +376,8 @@ class RoutesView(ResourceView):
     @idempotent
     def post(self, request: Request) -> Response:
         body = self.checked(RouteBody)
-        route = services.set_route(scope=self.scope, name=body["name"], **_pointed(body))
+        pointed = _pointed(body, otherwise=ModelKind.CHAT)
+        route = services.set_route(scope=self.scope, name=body["name"], **pointed)
         return self.shaped(RouteSerializer, route, status=201)
 
     @extend_schema(
@@ -394,9 +395,10 @@ class RoutesView(ResourceView):
         )
 
 
-def _pointed(body: dict[str, Any]) -> dict[str, Any]:
+def _pointed(body: dict[str, Any], *, otherwise: ModelKind) -> dict[str, Any]:
+    """`otherwise` is the kind of the route where the body says none."""
     return {
-        "kind": ModelKind(body["kind"]),
+        "kind": ModelKind(body.get("kind", otherwise)),
         "targets": [(target["provider"], target["model"]) for target in body["targets"]],
     }
 
@@ -428,9 +430,11 @@ class RouteDetailView(ResourceView):
         ],
     )
     def put(self, request: Request, name: str) -> Response:
+        """A `kind` that is left out stays as it is."""
         body = self.checked(RouteChangeBody)
-        selectors.get_visible_route(scope=self.scope, name=name)
-        route = services.set_route(scope=self.scope, name=name, **_pointed(body))
+        found = selectors.get_visible_route(scope=self.scope, name=name)
+        pointed = _pointed(body, otherwise=found.kind)
+        route = services.set_route(scope=self.scope, name=name, **pointed)
         return self.shaped(RouteSerializer, route)
 
     @extend_schema(operation_id="delete_route", summary="Delete a route", responses={204: None})

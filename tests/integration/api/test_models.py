@@ -85,6 +85,18 @@ def test_a_route_is_read_changed_and_deleted_but_for_those_that_every_project_ne
     assert api.put("models/routes/default", both).status == 200
 
 
+def test_a_route_keeps_its_kind_when_it_is_pointed_elsewhere(api: Api, gpu: Any) -> None:
+    vectors = {"provider": "gpu", "name": "vectors", "kind": "embedding"}
+    assert api.post("models", vectors).status == 201
+    target = {"provider": "gpu", "model": "vectors"}
+    made = api.post("models/routes", {"name": "v", "kind": "embedding", "targets": [target]})
+    assert made.status == 201
+    again = api.put("models/routes/v", {"targets": [target]})
+    assert (again.status, again.body["kind"]) == (200, "embedding")
+    wrong = {"targets": [{"provider": "gpu", "model": gpu["name"]}]}
+    assert api.put("models/routes/v", wrong).status == 422
+
+
 def test_what_a_route_leads_to_cannot_be_deleted(api: Api, gpu: Any) -> None:
     target = {"provider": "gpu", "model": gpu["name"]}
     api.post("models/routes", {"name": "fast", "targets": [target]})

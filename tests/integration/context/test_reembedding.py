@@ -8,6 +8,8 @@ import pytest
 from apps.context.models import Chunk, Space
 from apps.context.services import renewing, searching
 from apps.context.types import SearchMode
+from apps.model_registry import services as registry
+from apps.model_registry.types import ModelKind
 from octavo.kernel.models import Outbox
 from tests.integration.context.word_vectors import point_embedding_at
 
@@ -80,3 +82,14 @@ def test_vectors_wait_for_a_model_that_is_away(filled: Any, embedder: Any) -> No
     embedder.is_down = False
     renewing.renew_space(space_id=str(Space.objects.get().id))
     assert len(find(filled, "number7 harbour", SearchMode.DENSE)) == 10
+
+
+def test_a_fallback_of_the_route_is_no_reason_to_embed_anew(filled: Any, embedder: Any) -> None:
+    (before,) = models()
+    point_embedding_at(filled, url="http://127.0.0.1:9/v1", name="away")
+    targets = [("away", "away"), ("words", "words")]
+    registry.set_route(scope=filled, name="embedding", kind=ModelKind.EMBEDDING, targets=targets)
+    assert renewing.send_due() == 1
+    assert run_jobs() == 1
+    assert run_jobs() == 0  # it is looked at again later, and not at once for ever
+    assert models() == {before}
