@@ -41,7 +41,9 @@ def tell(facts: RunFacts, run: RunView, events: Sequence[Record]) -> Episode:
     asked = activation.as_text(facts.input).strip()
     title = _cut(" ".join(asked.split()), _LONGEST_TITLE)
     output = run.output or {}
-    lines = [f"# {title}", f"Asked: {_cut(asked, _LONGEST_QUESTION)}"]
+    lines = [f"# {title}"]
+    if title != asked:
+        lines.append(f"Asked: {_cut(asked, _LONGEST_QUESTION)}")
     called = Counter(
         str(event.data["tool"]) for event in events if event.type is EventType.TOOL_ANSWERED
     )
