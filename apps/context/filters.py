@@ -6,6 +6,7 @@ conditions of an object must hold. `and`, `or` and `not` nest.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ _TIMES = {
     "valid_to": "v.valid_to",
     "expires_at": "v.expires_at",
 }
+_NULLABLE = frozenset({"v.valid_from", "v.valid_to", "v.expires_at", "v.run_id"})
 FIELDS = (*_TEXTS, *_TIMES, "run", "valid_at")
 
 
@@ -63,6 +65,10 @@ def compile_filter(asked: Mapping[str, Any] | None) -> Condition | None:
 
 @dataclass(slots=True)
 class _Compiler:
+    """Each condition is true or false and never null, so that `not` turns it around; where an index
+    can answer, it stands bare.
+    """
+
     values: dict[str, Any] = field(default_factory=dict)
     conditions: int = 0
 
@@ -88,23 +94,7 @@ class _Compiler:
         if not isinstance(value, Mapping) or not value:
             _refuse(path, f"an object with one of {', '.join(OPERATORS)}")
         parts = [self._compare(f"{path}/{op}", name, op, given) for op, given in value.items()]
-        found = f"coalesce({' AND '.join(parts)}, false)"
-        held = [self._held(name, op, given) for op, given in value.items()]
-        return f"({' AND '.join([*filter(None, held), found])})"
-
-    def _held(self, name: str, operator: str, value: Any) -> str:
-        """What the index over metadata can tell, where the condition cannot hold without it."""
-        parts = name.removeprefix("metadata.").split(".")
-        is_indexed = self._comparison(name) == self._metadata and operator in {"eq", "in"}
-        if not is_indexed or any(part.isdigit() for part in parts):
-            return ""
-        wanted = []
-        for item in value if operator == "in" else [value]:
-            wanted.append(item)
-            wanted += [] if isinstance(item, Mapping | list) else [[item]]
-        for part in reversed(parts):
-            wanted = [{part: item} for item in wanted]
-        return f"({' OR '.join(f'v.metadata @> {self._json(item)}' for item in wanted)})"
+        return f"({' AND '.join(parts)})"
 
     def _compare(self, path: str, name: str, operator: str, value: Any) -> str:
         self.conditions += 1
@@ -159,48 +149,57 @@ class _Compiler:
         """A column of one type, whose values `bind` checks and makes parameters of."""
         if operator == "exists":
             return f"({column} IS NOT NULL) = {self._bind(value)}"
-        if operator == "in":
-            return f"{column} IN ({', '.join(bind(*item) for item in _items(path, value))})"
         if operator == "ne":
             return f"{column} IS DISTINCT FROM {bind(path, value)}"
-        if operator == "prefix":
-            return f"starts_with({column}, {bind(path, value)})"
-        if operator == "text":
-            return f"{_WORDS.format(column)} @@ {_QUERY.format(bind(path, value))}"
-        if operator == "eq":
-            return f"{column} = {bind(path, value)}"
-        return f"{column} {_ORDER[operator]} {bind(path, value)}"
+        if operator == "in":
+            found = f"{column} IN ({', '.join(bind(*item) for item in _items(path, value))})"
+        elif operator == "prefix":
+            found = f"starts_with({column}, {bind(path, value)})"
+        elif operator == "text":
+            found = f"{_WORDS.format(column)} @@ {_QUERY.format(bind(path, value))}"
+        else:
+            found = f"{column} {_ORDER.get(operator, '=')} {bind(path, value)}"
+        return f"coalesce({found}, false)" if column in _NULLABLE else found
 
     def _metadata(self, path: str, name: str, operator: str, value: Any) -> str:
         """Typed as JSON is: 2 is not "2". Of a list, one element must fit."""
         parts = name.removeprefix("metadata.").split(".")
-        column = f"(v.metadata #> {self._bind(parts)}::text[])"
-        text = f"({column} #>> '{{}}')"
+        if operator == "in":
+            found = " OR ".join(self._equal(parts, item) for _, item in _items(path, value))
+            return f"({found})"
+        if operator in {"eq", "ne"}:
+            equal = self._equal(parts, value)
+            return equal if operator == "eq" else f"NOT {equal}"
+        column = self._at(parts)
         if operator == "exists":
             return f"({column} IS NOT NULL) = {self._bind(value)}"
-        if operator in {"text", "prefix"}:
-            bound = self._string(path, value)
-            if operator == "prefix":
-                return f"(jsonb_typeof({column}) = 'string' AND starts_with({text}, {bound}))"
-            return f"{_WORDS.format(text)} @@ {_QUERY.format(bound)}"
-        if operator == "in":
-            found = " OR ".join(self._equal(column, item) for _, item in _items(path, value))
-            return f"({found})"
         if operator in _ORDER:
             if isinstance(value, bool) or not isinstance(value, int | float | str):
                 _refuse(path, "a number or a text")
             bound = self._json(value)
             same = f"jsonb_typeof({column}) = jsonb_typeof({bound})"
-            return f"({same} AND {column} {_ORDER[operator]} {bound})"
-        equal = self._equal(column, value)
-        return equal if operator == "eq" else f"NOT coalesce({equal}, false)"
+            return f"coalesce({same} AND {column} {_ORDER[operator]} {bound}, false)"
+        text, bound = f"({column} #>> '{{}}')", self._string(path, value)
+        if operator == "prefix":
+            begins = f"jsonb_typeof({column}) = 'string' AND starts_with({text}, {bound})"
+            return f"coalesce({begins}, false)"
+        return f"coalesce({_WORDS.format(text)} @@ {_QUERY.format(bound)}, false)"
 
-    def _equal(self, column: str, value: Any) -> str:
-        bound = self._json(value)
-        if isinstance(value, Mapping | list):
-            return f"{column} = {bound}"
-        listed = f"jsonb_typeof({column}) = 'array' AND {column} @> {bound}"
-        return f"({column} = {bound} OR ({listed}))"
+    def _equal(self, parts: Sequence[str], value: Any) -> str:
+        """Containment, which the index over metadata knows, wherever it can tell."""
+        is_whole = isinstance(value, Mapping | list)
+        if any(map(_PLACE.fullmatch, parts)):
+            column, bound = self._at(parts), self._json(value)
+            listed = f"jsonb_typeof({column}) = 'array' AND {column} @> {bound}"
+            found = f"{column} = {bound}" if is_whole else f"{column} = {bound} OR ({listed})"
+            return f"coalesce({found}, false)"
+        held = f"v.metadata @> {self._json(_under(parts, value))}"
+        if is_whole:
+            return f"({held} AND {self._at(parts)} = {self._json(value)})"
+        return f"({held} OR v.metadata @> {self._json(_under(parts, [value]))})"
+
+    def _at(self, parts: Sequence[str]) -> str:
+        return f"(v.metadata #> {self._bind(parts)}::text[])"
 
     def _string(self, path: str, value: Any) -> str:
         if not isinstance(value, str):
@@ -231,8 +230,16 @@ class _Compiler:
         return f"%({name})s"
 
 
+_PLACE = re.compile(r"\s*[+-]?\d+")  # a part of a path that may be a place in a list
 _WORDS = "to_tsvector('english', {})"
 _QUERY = "plainto_tsquery('english', {})"
+
+
+def _under(parts: Sequence[str], value: Any) -> Any:
+    """The metadata that hold nothing but `value` at the path."""
+    for part in reversed(parts):
+        value = {part: value}
+    return value
 
 
 def read_time(path: str, value: Any) -> datetime:

@@ -207,9 +207,8 @@ def _few_that_pass(
         sum(getattr(place, column) for place in places) for column in ("entry_count", "chunk_count")
     )
     most = queries.FILTERED_ROWS * entries // chunks
-    with connection.cursor() as cursor:
-        cursor.execute(queries.passing_statement(shape.condition), {**values, "most": most + 1})
-        count, found = cursor.fetchone() or (0, "{}")
+    statement = queries.passing_statement(shape.condition)
+    [(count, found)] = _fetch(statement, queries.PLANNED_ONCE, {**values, "most": most + 1})
     return str(found) if count <= most else None
 
 
@@ -243,12 +242,16 @@ def _whole(query: str) -> str:
     return rf"(^|[^[:alnum:]_]){escaped}($|[^[:alnum:]_])"
 
 
-def _run(shape: queries.Shape, values: dict[str, Any]) -> list[dict[str, Any]]:
+def _run(shape: queries.Shape, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = _fetch(queries.search_statement(shape), shape.settings, values)
+    return [dict(zip(queries.COLUMNS, row, strict=True)) for row in rows]
+
+
+def _fetch(statement: str, settings: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(shape.settings)
-        rows = sql.run(queries.search_statement(shape), **values)
-    return [dict(zip(queries.COLUMNS, row, strict=True)) for row in rows]
+            cursor.execute(settings)
+        return sql.run(statement, **values)
 
 
 def _hit(row: dict[str, Any]) -> SearchHit:
