@@ -13,7 +13,7 @@ from apps.orchestration import drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.programs import CallTool
 from apps.orchestration.sendings import Sending
-from apps.orchestration.steps import approving, doubting, rehearsing
+from apps.orchestration.steps import approving, delegating, doubting, rehearsing
 from apps.orchestration.steps.answering import Made, Permitted, record_answer, refusal
 from apps.orchestration.steps.deciding import decide
 from apps.orchestration.steps.executing import execute
@@ -44,6 +44,8 @@ def call_tool(activation: Activation, task: CallTool) -> Sending | Wait | None:
         return None
     if activation.run.is_dry_run:
         made = Made(step=step, call=call, arguments=arguments)
+        if tool.waits is Waits.HANDOFF and delegating.rehearse_hand_off(activation, made):
+            return None
         known = rehearsing.find_answer(activation.run, made)
         if known is not None or tool.waits is not Waits.TIME:  # to wait does nothing
             record_answer(activation, made, known or rehearsing.refuse(activation.run, made))

@@ -2,7 +2,7 @@
 it over: then the child's end is the run's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,9 +12,10 @@ from apps.agents.types import HANDOFF_PREFIX
 from apps.orchestration import children, drafts
 from apps.orchestration.activation import Activation
 from apps.orchestration.agent_loop import AgentLoop
-from apps.orchestration.records import Draft
+from apps.orchestration.records import Draft, RunFacts
 from apps.orchestration.services import starting, workflow_runs
-from apps.orchestration.steps.answering import Permitted, refusal
+from apps.orchestration.steps import rehearsing
+from apps.orchestration.steps.answering import Made, Permitted, refusal
 from apps.orchestration.types.runs import RunStatus
 from apps.orchestration.waits import Wait
 from apps.tools.types import ToolResult, Trust
@@ -49,10 +50,7 @@ def hand_off(activation: Activation, made: Permitted) -> ToolResult | Wait | Non
     if not isinstance(program, AgentLoop):
         return refusal("Only an agent hands its conversation over. Give the other one a task.")
     name, why = made.call.name.removeprefix(HANDOFF_PREFIX), made.arguments["why"]
-    note = made.arguments.get("note", "")
-    conversation = drafts.conversation_of(
-        loop.hand_over(program.state, by=run.agent_name, to=name, why=why, note=note)
-    )
+    conversation = _conversation(program, run, made)
     parent = {"run": ids.encode(ids.Kind.RUN, run.id), "agent": run.agent_name, "why": why}
     handed: dict[str, Any] = {"handed_off_by": parent, "conversation": list(conversation.names)}
     try:
@@ -77,6 +75,42 @@ def hand_off(activation: Activation, made: Permitted) -> ToolResult | Wait | Non
     )
     activation.record(draft, also=child.write)
     return None
+
+
+def rehearse_hand_off(activation: Activation, made: Made) -> bool:
+    """In a dry run: end as the run that it forks did when it handed over to the same agent for the
+    same reason. False if it did not, or if that has not ended.
+    """
+    program, run = activation.program, activation.run
+    if not isinstance(program, AgentLoop) or not isinstance(made.arguments, Mapping):
+        return False
+    name, why = made.call.name.removeprefix(HANDOFF_PREFIX), made.arguments["why"]
+    known = rehearsing.find_hand_off(run, agent=name, why=why)
+    if known is None:
+        return False
+    if activation.state.progress(made.step).child is None:
+        draft = drafts.handed_off(
+            made.step,
+            run=known["run"],
+            agent=name,
+            why=why,
+            conversation=_conversation(program, run, made),
+        )
+        activation.record(draft)
+    activation.record(drafts.child_finished(made.step, known, read_mail=0))
+    return True
+
+
+def _conversation(program: AgentLoop, run: RunFacts, made: Made) -> drafts.Conversation:
+    assert isinstance(made.arguments, Mapping)  # noqa: S101  the schema of a hand-off was checked
+    said = loop.hand_over(
+        program.state,
+        by=run.agent_name,
+        to=made.call.name.removeprefix(HANDOFF_PREFIX),
+        why=made.arguments["why"],
+        note=made.arguments.get("note", ""),
+    )
+    return drafts.conversation_of(said)
 
 
 def _plan(

@@ -1,5 +1,6 @@
 """A dry run touches nothing outside: what its tools say is what they said in the run it forked."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from apps.orchestration import drafts, journal
@@ -23,6 +24,27 @@ def find_answer(run: RunFacts, made: Made) -> ToolResult | None:
     record = known[min(times, len(known) - 1)]
     contents = journal.read_blobs(run.organisation_id, drafts.blob_names(record.type, record.data))
     return _result(drafts.fill(record.type, record.data, contents))
+
+
+def find_hand_off(run: RunFacts, *, agent: str, why: str) -> Mapping[str, Any] | None:
+    """How the run ended that `agent` went on with for that reason; None if the parent's journal
+    tells of no such end.
+    """
+    assert run.forked_from is not None  # noqa: S101  only a fork is a dry run
+    records = journal.read_events(run.forked_from)
+    steps = {
+        record.step
+        for record in records
+        if record.type is EventType.HANDED_OFF
+        and (record.data["agent"], record.data["why"]) == (agent, why)
+    }
+    for record in records:
+        if record.type is EventType.CHILD_FINISHED and record.step in steps:
+            contents = journal.read_blobs(
+                run.organisation_id, drafts.blob_names(record.type, record.data)
+            )
+            return drafts.fill(record.type, record.data, contents)
+    return None
 
 
 def refuse(run: RunFacts, made: Made) -> ToolResult:

@@ -10,6 +10,7 @@ from apps.governance.services import approvals
 from apps.governance.types import Verdict
 from apps.orchestration import selectors
 from apps.orchestration.services import control, direct, forking, replay, retrying
+from apps.orchestration.types.histories import Edit
 from apps.orchestration.types.runs import RunStatus, RunView
 from apps.tools import selectors as tools
 from octavo.kernel import ids
@@ -73,6 +74,33 @@ def test_the_other_agent_goes_on_and_answers(bench: Bench, pair: None) -> None:
     assert why[-1].chosen == {"tool": "handoff__scout", "arguments": {"why": OVER[1]["why"]}}
     for run_id in (parent, child):
         assert replay.replay_run(scope=bench.scope, run_id=run_id).equal
+
+
+def test_a_dry_run_ends_as_the_recorded_hand_off_did(bench: Bench, pair: None) -> None:
+    parent, child = hand_over(bench, then={"answer": "Bread."})
+    ended = end(bench, parent, child)
+    dry = forking.fork_run(scope=bench.scope, run_id=parent, at_step="model.1", dry_run=True)
+    done = runs.advance(bench.scope, dry.id)
+    assert done.status is RunStatus.SUCCEEDED, done.error
+    assert done.output == ended.output
+    assert replay.replay_run(scope=bench.scope, run_id=dry.id).equal
+    assert bench.rows("SELECT count(*) FROM run WHERE parent_id = %s", dry.id) == [(0,)]
+
+
+def test_a_dry_run_hands_over_for_no_other_reason(bench: Bench, pair: None) -> None:
+    parent, child = hand_over(bench, then={"answer": "Bread."})
+    end(bench, parent, child)
+    call = {"name": "handoff__scout", "arguments": {"why": "Another reason."}}
+    edit = Edit(step="model.1", output={"tool_calls": [call]})
+    bench.chat.script = {"answer": "alone"}
+    dry = forking.fork_run(
+        scope=bench.scope, run_id=parent, at_step="model.1", edits=[edit], dry_run=True
+    )
+    done = runs.advance(bench.scope, dry.id)
+    assert done.output is not None
+    assert done.output["text"].strip() == "alone"
+    assert "dry run" in bench.chat.requests[-1]["messages"][-1]["content"]
+    assert bench.rows("SELECT count(*) FROM run WHERE parent_id = %s", dry.id) == [(0,)]
 
 
 def test_taint_goes_over_with_the_conversation(bench: Bench, pair: None) -> None:
