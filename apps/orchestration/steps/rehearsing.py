@@ -22,8 +22,7 @@ def find_answer(run: RunFacts, made: Made) -> ToolResult | None:
         return None
     times = sum(_asks(record) == wanted for record in journal.read_events(run.id))
     record = known[min(times, len(known) - 1)]
-    contents = journal.read_blobs(run.organisation_id, drafts.blob_names(record.type, record.data))
-    return _result(drafts.fill(record.type, record.data, contents))
+    return _result(_whole(run, record))
 
 
 def find_hand_off(run: RunFacts, *, agent: str, why: str) -> Mapping[str, Any] | None:
@@ -40,10 +39,7 @@ def find_hand_off(run: RunFacts, *, agent: str, why: str) -> Mapping[str, Any] |
     }
     for record in records:
         if record.type is EventType.CHILD_FINISHED and record.step in steps:
-            contents = journal.read_blobs(
-                run.organisation_id, drafts.blob_names(record.type, record.data)
-            )
-            return drafts.fill(record.type, record.data, contents)
+            return _whole(run, record)
     return None
 
 
@@ -61,6 +57,11 @@ def _asks(record: Record) -> bytes | None:
     if record.type is not EventType.TOOL_ANSWERED:
         return None
     return dump([record.data["tool"], record.data["arguments"]])
+
+
+def _whole(run: RunFacts, record: Record) -> dict[str, Any]:
+    contents = journal.read_blobs(run.organisation_id, drafts.blob_names(record.type, record.data))
+    return drafts.fill(record.type, record.data, contents)
 
 
 def _result(data: dict[str, Any]) -> ToolResult:
