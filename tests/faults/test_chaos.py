@@ -51,6 +51,7 @@ SETTINGS = {
     "OCTAVO_LEASE_SECONDS": "3",
     "OCTAVO_TEST_DIES_EVERY": "200",
 }
+WORKERS = ("worker1", "worker2", "dying1", "dying2")
 LIVE = ("ready", "running", "waiting")
 COUNT_LIVE = f"SELECT count(*) FROM run WHERE status = ANY(ARRAY{list(LIVE)})"
 GAPS = "SELECT run_id FROM event GROUP BY 1 HAVING count(*) <> max(seq) OR min(seq) <> 1"
@@ -137,7 +138,7 @@ class Fleet:
     deaths: Counter[str] = field(default_factory=Counter)
 
     def keep_up(self) -> None:
-        for name in ("worker1", "worker2", "dying1", "dying2", "web"):
+        for name in (*WORKERS, "web"):
             process = self.started.get(name)
             if process is None or not process.is_alive:
                 self.deaths[name] += process is not None
@@ -312,10 +313,7 @@ def test_every_run_ends_whatever_dies(
     for name, source in (("inner", INNER), ("outer", OUTER)):
         workflows.save_workflow(scope=bench.scope, name=name, source=source, create=True)
     fleet = Fleet(processes=processes, port=free_port)
-    fleet.keep_up()
-    for name in ("worker1", "worker2", "dying1", "dying2"):
-        fleet.started[name].wait_until(_is_working(bench, fleet.started[name]), timeout=90)
-    fleet.started["web"].wait_until(lambda: is_ready(f"{fleet.url}/healthz"), timeout=90)
+    _bring_up(bench, fleet)
     person, caller = Person(bench), Caller(fleet, installation.issued_key.secret)
     done: list[str] = []
     with running(caller.run):
@@ -327,9 +325,22 @@ def test_every_run_ends_whatever_dies(
     _assert_nothing_is_lost_or_repeated(bench, caller)
 
 
-def _is_working(bench: Bench, process: RunningProcess) -> Callable[[], bool]:
+def _bring_up(bench: Bench, fleet: Fleet) -> None:
+    """Until all work at once: a dying worker may die before it is known, and is started again."""
+    deadline = time.monotonic() + 120
+    fleet.keep_up()
+    while not (
+        all(_is_working(bench, fleet.started[name]) for name in WORKERS)
+        and is_ready(f"{fleet.url}/healthz")
+    ):
+        assert time.monotonic() < deadline, [process.tail() for process in fleet.started.values()]
+        time.sleep(0.1)
+        fleet.keep_up()
+
+
+def _is_working(bench: Bench, process: RunningProcess) -> bool:
     known = "SELECT count(*) FROM run_worker WHERE name LIKE %s"
-    return lambda: bench.rows(known, f"%:{process.pid}") == [(1,)]
+    return bench.rows(known, f"%:{process.pid}") == [(1,)]
 
 
 def _break_things(
