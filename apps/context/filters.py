@@ -7,10 +7,11 @@ conditions of an object must hold. `and`, `or` and `not` nest.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, NoReturn
 
 import orjson
@@ -40,15 +41,24 @@ _TIMES = {
     "valid_to": "v.valid_to",
     "expires_at": "v.expires_at",
 }
+_METADATA = "{metadata}"  # whose, is put in at the end
 _NULLABLE = frozenset({"v.valid_from", "v.valid_to", "v.expires_at", "v.run_id"})
+_Fact = tuple[Sequence[str], Any]  # a path in metadata and the value there, which is no container
 FIELDS = (*_TEXTS, *_TIMES, "run", "valid_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """SQL over `e` (entry) and `v` (its revision), and the values of its parameters by name."""
+    """SQL over `e` (entry) and `v` (its revision), and the values of its parameters by name.
+
+    Where it asks about metadata alone, `of_chunk` is the same over `c`, a live chunk, and `facts`
+    what an index knows of it: a condition over `c` and `place` that holds for all that pass and few
+    others. Each is empty where there is no such thing.
+    """
 
     sql: str
+    of_chunk: str
+    facts: str
     values: Mapping[str, Any]
 
 
@@ -60,7 +70,13 @@ def compile_filter(asked: Mapping[str, Any] | None) -> Condition | None:
         raise InvalidInput("The filter cannot be used: it holds what is no text.", errors=errors)
     compiler = _Compiler()
     sql = compiler.every("/filter", asked, 0)
-    return Condition(sql=sql, values=compiler.values)
+    has_chunk = not compiler.knows_provenance
+    return Condition(
+        sql=sql.replace(_METADATA, "v.metadata"),
+        of_chunk=sql.replace(_METADATA, "c.metadata") if has_chunk else "",
+        facts=compiler.facts(asked) if has_chunk else "",
+        values=compiler.values,
+    )
 
 
 @dataclass(slots=True)
@@ -71,6 +87,7 @@ class _Compiler:
 
     values: dict[str, Any] = field(default_factory=dict)
     conditions: int = 0
+    knows_provenance: bool = False
 
     def every(self, path: str, asked: Any, depth: int) -> str:
         """All conditions of an object."""
@@ -110,11 +127,12 @@ class _Compiler:
         return compare(path, name, operator, value)
 
     def _comparison(self, name: str) -> Callable[[str, str, str, Any], str]:
+        if name not in FIELDS:
+            return self._metadata
+        self.knows_provenance = True
         if name in _TEXTS:
             return self._text
-        if name in _TIMES or name == "valid_at":
-            return self._time
-        return self._run if name == "run" else self._metadata
+        return self._run if name == "run" else self._time
 
     def _range(self, path: str, name: str, value: Any) -> str:
         if not isinstance(value, Mapping) or not value or set(value) - set(_ORDER):
@@ -163,7 +181,7 @@ class _Compiler:
 
     def _metadata(self, path: str, name: str, operator: str, value: Any) -> str:
         """Typed as JSON is: 2 is not "2". Of a list, one element must fit."""
-        parts = name.removeprefix("metadata.").split(".")
+        parts = _path(name)
         if operator == "in":
             found = " OR ".join(self._equal(parts, item) for _, item in _items(path, value))
             return f"({found})"
@@ -188,18 +206,26 @@ class _Compiler:
     def _equal(self, parts: Sequence[str], value: Any) -> str:
         """Containment, which the index over metadata knows, wherever it can tell."""
         is_whole = isinstance(value, Mapping | list)
-        if any(map(_PLACE.fullmatch, parts)):
+        if _has_place(parts):
             column, bound = self._at(parts), self._json(value)
             listed = f"jsonb_typeof({column}) = 'array' AND {column} @> {bound}"
             found = f"{column} = {bound}" if is_whole else f"{column} = {bound} OR ({listed})"
             return f"coalesce({found}, false)"
-        held = f"v.metadata @> {self._json(_under(parts, value))}"
+        held = f"{_METADATA} @> {self._json(_under(parts, value))}"
         if is_whole:
             return f"({held} AND {self._at(parts)} = {self._json(value)})"
-        return f"({held} OR v.metadata @> {self._json(_under(parts, [value]))})"
+        return f"({held} OR {_METADATA} @> {self._json(_under(parts, [value]))})"
+
+    def facts(self, asked: Mapping[str, Any]) -> str:
+        """What an index knows of conditions that were compiled; all are about metadata."""
+        return " AND ".join(map(self._any_fact, _clauses(asked)))
+
+    def _any_fact(self, facts: Sequence[_Fact]) -> str:
+        rows = (f"({self._bind(path)}::text[], {self._json(value)})" for path, value in facts)
+        return _KNOWN.format(", ".join(rows))
 
     def _at(self, parts: Sequence[str]) -> str:
-        return f"(v.metadata #> {self._bind(parts)}::text[])"
+        return f"({_METADATA} #> {self._bind(parts)}::text[])"
 
     def _string(self, path: str, value: Any) -> str:
         if not isinstance(value, str):
@@ -231,8 +257,39 @@ class _Compiler:
 
 
 _PLACE = re.compile(r"\s*[+-]?\d+")  # a part of a path that may be a place in a list
+_KNOWN = """metadata_facts(c.space_id, c.metadata) && ARRAY(
+    SELECT metadata_fact(p.id, fact.path, fact.value)
+    FROM place AS p CROSS JOIN (VALUES {}) AS fact (path, value))"""
 _WORDS = "to_tsvector('english', {})"
 _QUERY = "plainto_tsquery('english', {})"
+
+
+def _path(name: str) -> list[str]:
+    return name.removeprefix("metadata.").split(".")
+
+
+def _has_place(parts: Sequence[str]) -> bool:
+    return any(map(_PLACE.fullmatch, parts))
+
+
+def _clauses(asked: Mapping[str, Any]) -> Iterator[list[_Fact]]:
+    """Of the facts of each, what passes has at least one."""
+    for name, value in asked.items():
+        if name == "and":
+            yield from chain.from_iterable(map(_clauses, value))
+        elif name == "or":
+            firsts = [next(_clauses(inner), []) for inner in value]
+            if all(firsts):
+                yield [*chain.from_iterable(firsts)]
+        elif name != "not" and not _has_place(parts := _path(name)):
+            yield from _compared(parts, value)
+
+
+def _compared(parts: Sequence[str], asked: Mapping[str, Any]) -> Iterator[list[_Fact]]:
+    equal = [[asked["eq"]]] if "eq" in asked else []
+    for wanted in (*equal, asked.get("in", [])):
+        if wanted and not any(isinstance(value, Mapping | list) for value in wanted):
+            yield [(parts, value) for value in wanted]
 
 
 def _under(parts: Sequence[str], value: Any) -> Any:

@@ -60,6 +60,12 @@ _ASKED = """, spoken AS (
 # The present of whole spaces: two conditions that the partial indexes know.
 _LIVE_SOURCE = "chunk AS c"
 _LIVE_ROWS = "c.space_id = ANY(%(spaces)s) AND c.died IS NULL"
+# A filter on metadata asks the chunk itself.
+_LIVE_HAS = " AND {condition}"
+# By what the index knows of the filter; "IS TRUE" leaves the planner no other one to begin with.
+_LIVE_KNOWN = "(c.space_id = ANY(%(spaces)s)) IS TRUE AND c.died IS NULL AND {facts}"
+_LIVE_ANY = "WITH {places} SELECT EXISTS (SELECT FROM chunk AS c WHERE {rows} AND {condition})"
+# Any other filter asks the head of the chunk's entry.
 _LIVE_PASSING = """, passing AS MATERIALIZED (
   SELECT e.id FROM entry AS e
   JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number
@@ -122,6 +128,24 @@ _DENSE_APPROXIMATE = """, dense AS (
   ORDER BY c.emb::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions})
   LIMIT %(pool)s
 )"""
+
+# Where few chunks pass a filter, each is read once, for both legs; where there are more than were
+# expected, nothing is found.
+_FEW = """, few AS MATERIALIZED (
+  SELECT c.id, CASE WHEN c.model_id = %(model)s THEN c.emb <=> %(vector)s::halfvec END AS distance,
+         {words} AS words
+  FROM chunk AS c WHERE {rows} AND {condition}
+  LIMIT %(most)s
+)"""
+_FEW_WORDS = """CASE WHEN c.terms && (SELECT terms FROM asked)
+              THEN c.bm <#> (SELECT bm FROM asked) END"""
+_OF_FEW = """, {leg} AS (
+  SELECT id FROM few WHERE {score} IS NOT NULL AND (SELECT count(*) FROM few) < %(most)s
+  ORDER BY {score}
+  LIMIT %(pool)s
+)"""
+_DENSE_FEW = _OF_FEW.format(leg="dense", score="distance")
+_LEXICAL_FEW = _OF_FEW.format(leg="lexical", score="words")
 
 _FOUND_LIVE = ("SELECT id FROM dense", "SELECT id FROM lexical")
 _FOUND_PAST = ("SELECT id, n FROM dense", "SELECT id, n FROM lexical")
@@ -262,15 +286,18 @@ COLUMNS = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Which statement is needed, for how many hits. `past`: of a moment or a branch. `condition` is
-    a compiled filter, of which `is_listed` says that `passing` has the entries which it leaves;
-    `approximate` is the width whose HNSW index finds the dense leg.
+    a compiled filter; `of_chunk` and `facts` are its other forms. With `is_few` it leaves few:
+    their entries are in `passing`, or where chunks are asked, nothing is found unless they are less
+    than `most`. `approximate` is the width whose HNSW index finds the dense leg.
     """
 
     mode: SearchMode
     limit: int
     past: bool = False
     condition: str = ""
-    is_listed: bool = False
+    of_chunk: str = ""
+    facts: str = ""
+    is_few: bool = False
     approximate: int | None = None
 
     @property
@@ -278,6 +305,11 @@ class Shape:
         """How many candidates each leg brings; more than are wanted, where not all are sure."""
         unsure = self.mode is SearchMode.HYBRID or (self.approximate and self.condition)
         return max(POOL, self.limit) if unsure else self.limit
+
+    @property
+    def asks_chunks(self) -> bool:
+        """Whether the filter is asked of live chunks, not of entries and revisions."""
+        return bool(self.of_chunk) and not self.past and self.mode is not SearchMode.EXACT
 
     @property
     def settings(self) -> str:
@@ -292,14 +324,11 @@ def search_statement(shape: Shape) -> str:
     """The parameters are those of `_PLACES` and `query`, `organisation`, `model`, `vector`,
     `whole`, and the filter's own.
     """
-    dense = _DENSE_EXACT
-    if shape.approximate:
-        dense = _DENSE_APPROXIMATE.replace("{dimensions}", str(shape.approximate))
     head, found = _asked(shape), "0"
     if shape.mode is SearchMode.EXACT:
         body = _shown(shape) + _VERBATIM
     else:
-        body = _legs(shape, dense)
+        body = _legs(shape)
         if shape.mode is not SearchMode.LEXICAL:
             found = "(SELECT count(*) FROM dense)"
     text = "b.text || r.tail" if shape.mode is SearchMode.EXACT else "b.text"
@@ -313,13 +342,20 @@ def passing_statement(condition: str) -> str:
     return _LIVE_LIST.replace("{condition}", condition)
 
 
+def any_statement(shape: Shape) -> str:
+    """Whether a filter that asks chunks leaves any."""
+    return _LIVE_ANY.format(places=_PLACES, rows=_known_rows(shape), condition=shape.of_chunk)
+
+
 def _asked(shape: Shape) -> str:
-    parts = [_PLACES, _ASKED]
+    has_words = shape.mode in {SearchMode.HYBRID, SearchMode.LEXICAL}
+    parts = [_PLACES, _ASKED] if has_words else [_PLACES]
     if shape.past:
         parts.append(_PAST_HIDDEN)
-    if shape.condition and not shape.approximate and not shape.is_listed:
-        passing = _PAST_PASSING if shape.past else _LIVE_PASSING
-        parts.append(passing.replace("{condition}", shape.condition))
+    if shape.condition and shape.past:
+        parts.append(_PAST_PASSING.replace("{condition}", shape.condition))
+    elif shape.condition and not (shape.asks_chunks or shape.approximate or shape.is_few):
+        parts.append(_LIVE_PASSING.replace("{condition}", shape.condition))
     return "".join(parts)
 
 
@@ -336,23 +372,35 @@ def _of_rows(template: str, shape: Shape) -> str:
     if shape.past:
         source, rows, row, passes = _PAST_SOURCE, _PAST_ROWS, "c.id, p.n", _PAST_PASSES
     else:
-        source, rows, row, passes = _LIVE_SOURCE, _LIVE_ROWS, "c.id", _LIVE_PASSES
-    if shape.is_listed:
-        passes = _LIVE_PASSES_LISTED
-    elif shape.approximate:
-        passes = _LIVE_PASSES_EACH.replace("{condition}", shape.condition)
+        source, rows, row = _LIVE_SOURCE, _LIVE_ROWS, "c.id"
+        passes = _live_passes(shape)
     rows += passes if shape.condition else ""
     return template.format(source=source, rows=rows, row=row)
 
 
-def _legs(shape: Shape, dense: str) -> str:
+def _live_passes(shape: Shape) -> str:
+    if shape.asks_chunks:
+        return _LIVE_HAS.replace("{condition}", shape.of_chunk)
+    if shape.is_few:
+        return _LIVE_PASSES_LISTED
+    if shape.approximate:
+        return _LIVE_PASSES_EACH.replace("{condition}", shape.condition)
+    return _LIVE_PASSES
+
+
+def _known_rows(shape: Shape) -> str:
+    return _LIVE_KNOWN.format(facts=shape.facts) if shape.facts else _LIVE_ROWS
+
+
+def _legs(shape: Shape) -> str:
+    dense, lexical = _both_legs(shape)
     one, other = _FOUND_PAST if shape.past else _FOUND_LIVE
     if shape.mode is SearchMode.LEXICAL:
-        legs, pool, scores = _LEXICAL, other, (_NONE, _BM25, _LEXICAL_SCORE)
+        legs, pool, scores = lexical, other, (_NONE, _BM25, _LEXICAL_SCORE)
     elif shape.mode is SearchMode.DENSE:
         legs, pool, scores = dense, one, (_COSINE, _NONE, _DENSE_SCORE)
     else:
-        legs = dense + _LEXICAL
+        legs = dense + lexical
         pool = f"{one} UNION {other}"
         scores = (_COSINE, _BM25, _FUSED_SCORE)
     scored = _SCORED.format(
@@ -362,4 +410,15 @@ def _legs(shape: Shape, dense: str) -> str:
         lexical=scores[1],
         score=scores[2],
     )
-    return _of_rows(legs, shape) + scored
+    return legs + scored
+
+
+def _both_legs(shape: Shape) -> tuple[str, str]:
+    if shape.is_few and shape.asks_chunks:
+        words = "NULL::float8" if shape.mode is SearchMode.DENSE else _FEW_WORDS
+        few = _FEW.format(rows=_known_rows(shape), condition=shape.of_chunk, words=words)
+        return few + _DENSE_FEW, _LEXICAL_FEW
+    dense = _DENSE_EXACT
+    if shape.approximate:
+        dense = _DENSE_APPROXIMATE.replace("{dimensions}", str(shape.approximate))
+    return _of_rows(dense, shape), _of_rows(_LEXICAL, shape)

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 from django.db import connection
 
-from apps.context import lineage
+from apps.context import lineage, revising
 from apps.context.models import Entry, Revision, Space
 from apps.context.types import Operation
 from octavo.kernel import ids
@@ -18,10 +18,10 @@ _TARGET = """
 WITH target AS MATERIALIZED (
   SELECT * FROM unnest(%(entries)s::uuid[], %(revisions)s::uuid[]) AS t (entry_id, revision_id)
 ), said AS MATERIALIZED (
-  SELECT t.entry_id, old.hash, min(old.id) AS id
+  SELECT t.entry_id, v.metadata, old.hash, min(old.id) AS id
   FROM target AS t JOIN revision AS v ON v.id = t.revision_id
   CROSS JOIN unnest(v.chunks) AS part (id) JOIN chunk AS old ON old.id = part.id
-  GROUP BY 1, 2
+  GROUP BY 1, 2, 3
 )
 """
 _LET_DIE = """
@@ -32,12 +32,13 @@ WHERE c.entry_id = t.entry_id AND c.died IS NULL
 # What was embedded by another model since has its newer vector here; terms are hashed with the
 # space, so those of another space are made from the text again.
 _GIVE_BIRTH = """
-INSERT INTO chunk (space_id, entry_id, hash, born, model_id, dimensions, emb, bm, terms)
+INSERT INTO chunk (space_id, entry_id, hash, born, model_id, dimensions, emb, bm, terms, metadata)
 SELECT %(space)s, said.entry_id, said.hash, %(seq)s, coalesce(k.model_id, old.model_id),
        coalesce(vector_dims(k.emb)::smallint, old.dimensions), coalesce(k.emb, old.emb), old.bm,
        CASE WHEN old.space_id = %(space)s THEN old.terms ELSE lex_scoped_terms(%(space)s, lex_terms(
          %(kind)s, (SELECT concat_ws(E'\n', b.heading, b.text, b.context) FROM blob AS b
-                    WHERE b.organisation_id = %(organisation)s AND b.hash = said.hash))) END
+                    WHERE b.organisation_id = %(organisation)s AND b.hash = said.hash))) END,
+       said.metadata
 FROM said JOIN chunk AS old ON old.id = said.id
 LEFT JOIN embedding AS k ON k.organisation_id = %(organisation)s AND k.hash = said.hash
   AND k.model_id = (
@@ -131,6 +132,7 @@ def restore(*, scope: Scope, space: Space, targets: Sequence[Target], reason: Re
         cursor.execute(_TARGET + _GIVE_BIRTH, values)
         born = int(cursor.rowcount)
         cursor.execute(_APPEND, values)
+        revising.describe_chunks(values["ids"])
         cursor.execute(_ADVANCE, values)
         present = sum(is_there(t.revision) for t in targets)
         present -= sum(entry.head_number > 0 and not entry.is_deleted for entry in entries)

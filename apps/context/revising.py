@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import F
+from psycopg.types.json import Jsonb
 
 from apps.context import lineage
 from apps.context.chunking import Piece
@@ -31,9 +32,9 @@ _LET_DIE = """
 UPDATE chunk SET died = %s WHERE entry_id = %s AND died IS NULL AND NOT hash = ANY(%s::bytea[])
 """
 _GIVE_BIRTH = """
-INSERT INTO chunk (space_id, entry_id, hash, born, model_id, dimensions, emb, bm, terms)
+INSERT INTO chunk (space_id, entry_id, hash, born, model_id, dimensions, emb, bm, terms, metadata)
 SELECT %(space)s, %(entry)s, new.hash, %(seq)s, known.model_id, vector_dims(known.emb), known.emb,
-       lex_weights(lex.terms), lex_scoped_terms(%(space)s, lex.terms)
+       lex_weights(lex.terms), lex_scoped_terms(%(space)s, lex.terms), %(metadata)s
 FROM unnest(%(hashes)s::bytea[], %(texts)s::text[]) WITH ORDINALITY AS new (hash, content, place)
 CROSS JOIN LATERAL (SELECT lex_terms(%(kind)s, new.content) AS terms) AS lex
 LEFT JOIN embedding AS known
@@ -41,6 +42,10 @@ LEFT JOIN embedding AS known
   AND known.model_id = %(model)s
 ORDER BY new.place
 ON CONFLICT DO NOTHING
+"""
+_DESCRIBE = """
+UPDATE chunk AS c SET metadata = v.metadata FROM revision AS v
+WHERE v.id = ANY(%s) AND c.entry_id = v.entry_id AND c.died IS NULL AND c.metadata <> v.metadata
 """
 _LIVING = "SELECT hash, id FROM chunk WHERE entry_id = %s AND died IS NULL"
 
@@ -134,6 +139,7 @@ def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
         starts=[piece.start for piece in draft.pieces],
     )
     revision.refresh_from_db(fields=["created_at"])
+    describe_chunks([revision.id])
     if draft.operation != Operation.DELETE:
         events.emit("context.entry_written", revision_id=str(revision.id))
     _advance(space, entry, revision, was_live=was_live, chunks=born - died)
@@ -158,6 +164,12 @@ def check_base(*, key: str, head: Revision | None, base: int | None) -> None:
             "deleted": deleted,
         },
     )
+
+
+def describe_chunks(revisions: Sequence[UUID]) -> None:
+    """Give chunks that live on the metadata of these revisions, the new heads of their entries."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DESCRIBE, [list(revisions)])
 
 
 def _advance(
@@ -197,6 +209,7 @@ def _turn_over(
                 "texts": [piece.worded for piece in pieces.values()],
                 "organisation": scope.organisation_id,
                 "model": draft.model_id,
+                "metadata": Jsonb(dict(draft.metadata)),
             }
             cursor.execute(_GIVE_BIRTH, fresh)
             born = cursor.rowcount

@@ -182,13 +182,16 @@ def _find(
         past=any(moment is not None for moment in asked.moments)
         or any(place.parent_id for place in places),
         condition=asked.condition.sql if asked.condition else "",
+        of_chunk=asked.condition.of_chunk if asked.condition else "",
+        facts=asked.condition.facts if asked.condition else "",
     )
     width = len(vector.values) if vector else 0
     if width not in queries.INDEXED_DIMENSIONS or shape.past or not _is_large(places):
         return _run(shape, values)
-    passing = _few_that_pass(places, shape, values) if shape.condition else None
-    if passing is not None:
-        return _run(replace(shape, is_listed=True), {**values, "passing": passing})
+    if shape.condition:
+        few = _find_few(places, shape, values)
+        if few is not None:
+            return few
     approximate = replace(shape, approximate=width)
     rows = _run(approximate, values)
     return rows if rows and rows[0]["found"] >= approximate.pool else _run(shape, values)
@@ -199,7 +202,24 @@ def _is_large(places: Sequence[Space]) -> bool:
     return sum(place.chunk_count for place in places) > queries.EXACT_ROWS
 
 
-def _few_that_pass(
+def _find_few(
+    places: Sequence[Space], shape: queries.Shape, values: dict[str, Any]
+) -> list[dict[str, Any]] | None:
+    """What is found if the filter leaves so few that all are scanned; None if it leaves more."""
+    few = replace(shape, is_few=True)
+    if shape.asks_chunks:
+        rows = _run(few, {**values, "most": queries.FILTERED_ROWS})
+        return rows if rows or not _leaves_any(shape, values) else None
+    passing = _few_entries(places, shape, values)
+    return None if passing is None else _run(few, {**values, "passing": passing})
+
+
+def _leaves_any(shape: queries.Shape, values: Mapping[str, Any]) -> bool:
+    [(is_any,)] = _fetch(queries.any_statement(shape), queries.PLANNED_ONCE, values)
+    return bool(is_any)
+
+
+def _few_entries(
     places: Sequence[Space], shape: queries.Shape, values: Mapping[str, Any]
 ) -> str | None:
     """The entries that the filter leaves, as an array; None if they are too many to scan."""

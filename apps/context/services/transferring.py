@@ -7,6 +7,7 @@ from typing import IO, Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from psycopg.types.json import Jsonb
 
 from apps.context import access, archive, embeddings, history, lexicon, lineage, views
 from apps.context.chunking import Piece
@@ -33,11 +34,12 @@ SELECT %s, new.* FROM unnest(%s::bytea[], %s::text[], %s::text[], %s::text[])
 ORDER BY new.hash ON CONFLICT DO NOTHING
 """
 _CHUNKS = """
-INSERT INTO chunk (space_id, entry_id, hash, born, died, model_id, dimensions, emb, bm, terms)
+INSERT INTO chunk
+  (space_id, entry_id, hash, born, died, model_id, dimensions, emb, bm, terms, metadata)
 SELECT %(space)s, n.entry_id, n.hash, n.born, n.died, k.model_id, vector_dims(k.emb), k.emb,
-       lex_weights(lex.terms), lex_scoped_terms(%(space)s, lex.terms)
-FROM unnest(%(entries)s::uuid[], %(hashes)s::bytea[], %(born)s::bigint[], %(died)s::bigint[])
-  AS n (entry_id, hash, born, died)
+       lex_weights(lex.terms), lex_scoped_terms(%(space)s, lex.terms), n.metadata
+FROM unnest(%(entries)s::uuid[], %(hashes)s::bytea[], %(born)s::bigint[], %(died)s::bigint[],
+            %(metadata)s::jsonb[]) AS n (entry_id, hash, born, died, metadata)
 JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = n.hash
 CROSS JOIN LATERAL (
   SELECT lex_terms(%(kind)s, concat_ws(E'\\n', b.heading, b.text, b.context)) AS terms) AS lex
@@ -180,6 +182,7 @@ def _bring_in(scope: Scope, place: Space, found: archive.Archive, model_id: UUID
     }
     Entry.objects.bulk_create(entries.values())
     rows = _lives(found, entries)
+    metadata = {entries[told["key"]].id: Jsonb(told["metadata"]) for told in found.revisions}
     values: dict[str, Any] = {
         "space": place.id,
         "kind": place.kind,
@@ -189,6 +192,7 @@ def _bring_in(scope: Scope, place: Space, found: archive.Archive, model_id: UUID
         "hashes": [bytes.fromhex(key) for _, key, _, _ in rows],
         "born": [born for _, _, born, _ in rows],
         "died": [died for _, _, _, died in rows],
+        "metadata": [metadata[entry] for entry, _, _, _ in rows],
     }
     with connection.cursor() as cursor:
         cursor.execute(_CHUNKS, values)

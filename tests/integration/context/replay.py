@@ -25,6 +25,19 @@ class Replay:
             self.states.append(state)
 
 
+def misdescribed() -> list[tuple[str, Any]]:
+    """Live chunks whose metadata are not those of their entry's head: the key and what they are."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT e.key, c.metadata FROM chunk AS c JOIN entry AS e ON e.id = c.entry_id "
+            "JOIN revision AS v ON v.entry_id = e.id AND v.number = e.head_number "
+            "WHERE c.died IS NULL AND c.metadata <> v.metadata"
+        )
+        return cursor.fetchall()
+
+
 def act(rng: random.Random, scope: Any, space: str, replay: Replay) -> None:
     """One random change, made to both stores."""
     from apps.context.services import versions, writing
@@ -32,8 +45,16 @@ def act(rng: random.Random, scope: Any, space: str, replay: Replay) -> None:
     keys = sorted(replay.now())
     choice = rng.random()
     if choice < 0.65 or not keys:
-        key, text = f"k{rng.randrange(6)}", " ".join(rng.choices(WORDS, k=rng.randrange(1, 5)))
-        writing.write_entry(scope=scope, space=space, key=key, content=text, why="test")
+        key, words = f"k{rng.randrange(6)}", rng.choices(WORDS, k=rng.randrange(1, 5))
+        text = " ".join(words)
+        writing.write_entry(
+            scope=scope,
+            space=space,
+            key=key,
+            content=text,
+            why="test",
+            metadata={"first": words[0]},
+        )
         replay.change(replay.now() | {key: text})
     elif choice < 0.85:
         key = rng.choice(keys)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from apps.context import filters
-from apps.context.services import searching, writing
+from apps.context import filters, queries
+from apps.context.services import searching, versions, writing
 from apps.context.types import EntryKind, SearchMode
 from octavo.kernel import ids
 from octavo.kernel.errors import InvalidInput
@@ -32,6 +32,12 @@ def find(scope: Any, where: Any, mode: SearchMode = SearchMode.LEXICAL, **more: 
     return {hit.citation.key for hit in result.hits}
 
 
+@pytest.fixture
+def large_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every space is searched by indexes, as one of many chunks is."""
+    monkeypatch.setattr(queries, "EXACT_ROWS", 0)
+
+
 ALL = {"docs/a", "docs/b", "memo", "rule"}
 
 
@@ -47,6 +53,7 @@ ALL = {"docs/a", "docs/b", "memo", "rule"}
         ({"topic": {"text": "refund"}}, {"docs/a"}),
         ({"topic": {"prefix": "re"}}, {"docs/a", "docs/b"}),
         ({"n": {"eq": 2}}, {"docs/b"}),
+        ({"n": {"eq": 2.0}}, {"docs/b"}),
         ({"n": {"eq": "2"}}, {"memo"}),
         ({"n": {"gte": 1, "lt": 2}}, {"docs/a"}),
         ({"n": {"range": {"gt": 1, "lte": 9}}}, {"docs/b"}),
@@ -82,8 +89,10 @@ ALL = {"docs/a", "docs/b", "memo", "rule"}
         ({"not": {"valid_from": {"gt": "2026-01-01T00:00:00Z"}}}, ALL - {"rule"}),
     ],
 )
-def test_a_filter_keeps_what_fits(filled: Any, where: Any, keys: set[str]) -> None:
-    assert find(filled, where) == keys
+def test_a_filter_keeps_what_fits(
+    filled: Any, large_spaces: None, where: Any, keys: set[str]
+) -> None:
+    assert find(filled, where) == find(filled, where, SearchMode.HYBRID) == keys
 
 
 @pytest.mark.parametrize("mode", list(SearchMode))
@@ -95,13 +104,44 @@ def test_every_mode_filters_the_present_and_the_past(
     assert find(filled, {"topic": {"eq": "refunds"}}, mode, as_of=4) == {"docs/a"}
 
 
-def test_the_index_is_asked_where_many_chunks_pass(
-    filled: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("mode", list(SearchMode))
+def test_a_filter_follows_metadata_that_change_while_the_text_stays(
+    filled: Any, write: Callable[..., Any], mode: SearchMode
 ) -> None:
-    from apps.context import queries
+    def keys(topic: str, **more: Any) -> set[str]:
+        return find(filled, {"topic": {"eq": topic}}, mode, **more)
 
-    monkeypatch.setattr(queries, "EXACT_ROWS", 0)
-    assert find(filled, {"topic": {"exists": True}}, SearchMode.HYBRID) == {"docs/a", "docs/b"}
+    write("docs/a", "wool one", metadata={"topic": "shoes"})
+    assert (keys("refunds"), keys("shoes")) == (set(), {"docs/a"})
+    assert (keys("refunds", as_of=4), keys("shoes", as_of=4)) == ({"docs/a"}, set())
+    versions.roll_back(scope=filled, space="notes", to=4, why="they were right")
+    assert (keys("refunds"), keys("shoes")) == ({"docs/a"}, set())
+    assert keys("shoes", as_of=5) == {"docs/a"}
+
+
+@pytest.mark.parametrize("few", [0, 5000])
+@pytest.mark.parametrize("mode", list(SearchMode))
+@pytest.mark.parametrize(
+    ("where", "keys"),
+    [
+        ({"topic": {"exists": True}}, {"docs/a", "docs/b"}),
+        ({"topic": {"exists": True}, "key": {"prefix": "docs/"}}, {"docs/a", "docs/b"}),
+        ({"kind": {"eq": "fact"}}, {"memo"}),
+        ({"topic": {"eq": "nothing"}}, set()),
+        ({"kind": {"eq": "memory"}}, set()),
+    ],
+)
+def test_a_large_space_is_filtered_alike_whether_few_or_many_pass(
+    filled: Any,
+    large_spaces: None,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+    mode: SearchMode,
+    where: Any,
+    keys: set[str],
+) -> None:
+    monkeypatch.setattr(queries, "FILTERED_ROWS", few)
+    assert find(filled, where, mode) == keys
 
 
 @pytest.mark.parametrize(
@@ -170,6 +210,40 @@ def test_no_filter_breaks_the_search(filled: Any) -> None:
     assert all(keys <= ALL for keys in answered)
     refused = [errors for errors in outcomes if isinstance(errors, tuple)]
     assert all(errors[0]["path"].startswith("/filter") for errors in refused)
+
+
+def test_the_index_of_metadata_finds_what_a_scan_finds(
+    scope: Any, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(7)
+    values = ("x", "'{}%", 1, 1.0, True, None, ["x", 1], [["x"]], {"a": 1}, [{"a": 1}], [])
+
+    def held(depth: int = 0) -> Any:
+        names = rng.sample(["topic", "n", "a", "b"], k=rng.randrange(1, 4))
+        inner = [held(depth + 1) if depth < 2 and rng.random() < 0.4 else None for _ in names]
+        return {n: i or rng.choice(values) for n, i in zip(names, inner, strict=True)}
+
+    def asked(depth: int = 0) -> Any:
+        if depth < 2 and rng.random() < 0.3:
+            inner = [asked(depth + 1) for _ in range(rng.randrange(1, 3))]
+            name = rng.choice(["and", "or", "not"])
+            return {name: inner if name != "not" else inner[0]}
+        path = ".".join(rng.sample(["topic", "n", "a", "b", "0"], k=rng.choice([1, 1, 1, 2])))
+        several = rng.random() < 0.3
+        value = rng.choices(values, k=3) if several else rng.choice(values)
+        return {path: {"in" if several else "eq": value}}
+
+    for number in range(30):
+        write(f"k{number}", f"wool {number}", metadata=held())
+    found = 0
+    for _ in range(150):
+        where = asked() if rng.random() < 0.7 else {**asked(), **asked()}
+        monkeypatch.setattr(queries, "EXACT_ROWS", 20_000)
+        scanned = find(scope, where, SearchMode.DENSE)
+        monkeypatch.setattr(queries, "EXACT_ROWS", 0)
+        assert find(scope, where, SearchMode.DENSE) == scanned, where
+        found += bool(scanned)
+    assert found > 25
 
 
 def _outcome(scope: Any, where: Any) -> Any:

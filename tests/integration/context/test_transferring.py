@@ -13,7 +13,7 @@ from apps.context import selectors
 from apps.context.services import searching, transferring, versions
 from apps.context.types import SearchMode
 from octavo.kernel.errors import Conflict, InvalidInput
-from tests.integration.context.replay import Replay, act
+from tests.integration.context.replay import Replay, act, misdescribed
 
 
 def export(scope: Any, space: str) -> bytes:
@@ -49,6 +49,7 @@ def test_a_space_goes_out_and_comes_back_byte_by_byte(
         original.chunks,
     )
     assert export(scope, "copy") == data
+    assert misdescribed() == []
     for seq, said in enumerate(replay.states):
         entries = selectors.list_entries(scope=scope, space="copy", as_of=seq, limit=200)
         assert {entry.key for entry in entries} == set(said)

@@ -13,7 +13,7 @@ from apps.context.models import Chunk, Revision, Space
 from apps.context.services import merging, searching, spaces, versions, writing
 from apps.context.types import ChangeKind, Operation, Resolution, SearchMode, Side
 from octavo.kernel.errors import Conflict, InvalidInput, NotFound
-from tests.integration.context.replay import WORDS, Replay, act
+from tests.integration.context.replay import WORDS, Replay, act, misdescribed
 
 
 def state(scope: Any, space: str = "notes", as_of: Any = None) -> dict[str, str]:
@@ -54,7 +54,14 @@ def test_every_moment_of_a_random_history_reads_and_searches_as_a_replay_says(
         assert found(scope, word, as_of=seq) == wanted
         assert found(scope, word, as_of=seq, mode=SearchMode.LEXICAL) == wanted
         assert found(scope, word, as_of=seq, mode=SearchMode.DENSE) == set(said)
+        first, begin = {"first": {"eq": word}}, {key for key in said if said[key].startswith(word)}
+        assert found(scope, word, as_of=seq, mode=SearchMode.DENSE, where=first) == begin
     assert state(scope) == replay.now()
+    assert misdescribed() == []
+    for word in WORDS:
+        begin = {key for key, text in replay.now().items() if text.startswith(word)}
+        first = {"first": {"eq": word}}
+        assert found(scope, word, mode=SearchMode.DENSE, where=first) == begin
 
 
 def test_a_time_names_the_last_change_before_it(scope: Any, write: Callable[..., Any]) -> None:
@@ -216,7 +223,9 @@ def test_a_merge_takes_what_one_side_changed_and_closes_the_branch(
     for key in "abc":
         write(key, f"{key} one")
     versions.create_branch(scope=scope, space="notes", name="draft")
-    writing.write_entry(scope=scope, space="draft", key="a", content="a two", why="w")
+    writing.write_entry(
+        scope=scope, space="draft", key="a", content="a two", why="w", metadata={"n": 2}
+    )
     writing.write_entry(scope=scope, space="draft", key="new", content="brand new", why="w")
     writing.delete_entry(scope=scope, space="draft", key="b", why="w")
     write("c", "c two")
@@ -229,6 +238,7 @@ def test_a_merge_takes_what_one_side_changed_and_closes_the_branch(
     ]
     assert found(scope, "brand", mode=SearchMode.LEXICAL) == {"new"}
     assert counts_are_right()
+    assert misdescribed() == []
     with pytest.raises(Conflict, match="was merged"):
         writing.write_entry(scope=scope, space="draft", key="a", content="late", why="w")
 
