@@ -3,9 +3,9 @@
     OCTAVO_BENCH_RETRIEVAL=folder pytest tests/benchmarks/bench_retrieval.py -m benchmark -s
 
 It writes `out/bench_retrieval.json`. `default` is a search that leaves everything out but its words
-and spaces. The folder holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` and
-`qrels/<split>.tsv`; OCTAVO_BENCH_SPLIT names the split (default `train`), OCTAVO_BENCH_KIND the
-kind of space.
+and spaces; `model alone` is a model server that has the same texts and nothing else to do. The
+folder holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` and `qrels/<split>.tsv`;
+OCTAVO_BENCH_SPLIT names the split (default `train`), OCTAVO_BENCH_KIND the kind of space.
 """
 
 import json
@@ -15,6 +15,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from octavo.devserver.processes import ROOT
 
 DATA = os.environ.get("OCTAVO_BENCH_RETRIEVAL", "")
 DEPTH = 10
+ALONE = 640  # texts
 
 pytestmark = [
     pytest.mark.benchmark,
@@ -61,6 +63,7 @@ def test_retrieval(scope: Any, installation: Any, processes: Any, tmp_path: Path
     spaces.create_space(scope=scope, name="bench", kind=kind)
     corpus = _corpus(Path(DATA), tmp_path)
     report: dict[str, Any] = {"ingested": _ingest(scope, corpus), "again": _ingest(scope, corpus)}
+    report["model alone"] = _embed_alone(processes.model().url)
     relevant = _judgements(Path(DATA))
     queries = _lines(Path(DATA) / "queries.jsonl")
     texts = {q["_id"]: q["text"] for q in queries if q["_id"] in relevant}
@@ -101,6 +104,24 @@ def _ingest(scope: Any, corpus: Path) -> dict[str, Any]:
         "chunks": sum(file.chunks for file in files),
         "chunks_per_second": round(sum(file.chunks for file in files) / elapsed, 1),
         "embedded": Embedding.objects.count() - before,
+    }
+
+
+def _embed_alone(url: str) -> dict[str, float]:
+    from apps.context import embeddings
+    from apps.context.models import Blob
+
+    texts = list(Blob.objects.order_by("hash").values_list("text", flat=True)[:ALONE])
+    begun, tokens = time.perf_counter(), 0
+    with httpx2.Client(timeout=120) as client:
+        for batch in batched(texts, embeddings.BATCH):
+            asked = {"model": "all-minilm-l6-v2", "input": list(batch)}
+            answer = client.post(f"{url}/v1/embeddings", json=asked)
+            assert answer.status_code == 200, answer.text
+            tokens += answer.json()["usage"]["prompt_tokens"]
+    return {
+        "chunks_per_second": round(len(texts) / (time.perf_counter() - begun), 1),
+        "tokens_per_chunk": round(tokens / len(texts)),
     }
 
 
