@@ -3,9 +3,10 @@
     OCTAVO_BENCH_RETRIEVAL=folder pytest tests/benchmarks/bench_retrieval.py -m benchmark -s
 
 It writes `out/bench_retrieval.json`. `default` is a search that leaves everything out but its words
-and spaces; `model alone` is a model server that has the same texts and nothing else to do. The
-folder holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` and `qrels/<split>.tsv`;
-OCTAVO_BENCH_SPLIT names the split (default `train`), OCTAVO_BENCH_KIND the kind of space.
+and spaces; `pack of` shows what a budget of tokens keeps; `model alone` is a model server that has
+the same texts and nothing else to do. The folder holds `corpus.jsonl` (`_id`, `title`, `text`),
+`queries.jsonl` and `qrels/<split>.tsv`; OCTAVO_BENCH_SPLIT names the split (default `train`),
+OCTAVO_BENCH_KIND the kind of space.
 """
 
 import json
@@ -14,7 +15,7 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from octavo.devserver.processes import ROOT
 DATA = os.environ.get("OCTAVO_BENCH_RETRIEVAL", "")
 DEPTH = 10
 ALONE = 640  # texts
+BUDGETS = (250, 500, 1000, 2000)  # tokens of a pack
+PACKED = 100  # queries that are packed
 
 pytestmark = [
     pytest.mark.benchmark,
@@ -73,6 +76,8 @@ def test_retrieval(scope: Any, installation: Any, processes: Any, tmp_path: Path
         for mode in ("default", "dense", "lexical"):
             asked = {} if mode == "default" else {"mode": mode}
             report[mode] = _measure(client, texts, relevant, asked)
+        for budget in BUDGETS:
+            report[f"pack of {budget}"] = _measure_pack(client, texts, relevant, budget)
     assert report["again"]["embedded"] == 0
     out = Path(os.environ.get("OCTAVO_BENCH_OUT", ROOT / "out")) / "bench_retrieval.json"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -138,14 +143,47 @@ def _measure(
         answer = client.post("/api/v1/context/search", json=body)
         seconds.append(time.perf_counter() - begun)
         assert answer.status_code == 200, answer.text
-        keys = [hit["key"].removesuffix(".txt") for hit in answer.json()["results"]]
-        gains.append(_ndcg(list(dict.fromkeys(keys))[:DEPTH], relevant[query]))
+        keys = list(_keys(answer.json()["results"]))
+        gains.append(_ndcg(keys[:DEPTH], relevant[query]))
     return {
         "ndcg@10": round(statistics.mean(gains), 4),
         "p50_ms": round(statistics.median(seconds) * 1000, 1),
         "p95_ms": round(statistics.quantiles(seconds, n=20)[-1] * 1000, 1),
         "queries": len(gains),
     }
+
+
+def _measure_pack(
+    client: httpx2.Client, texts: dict[str, str], relevant: dict[str, dict[str, int]], budget: int
+) -> dict[str, float]:
+    """`kept` of the relevant documents that were found, with `tokens`, which are the share
+    `of_found` of all that was found.
+    """
+    found, kept, tokens, shares, seconds = 0, 0, [], [], []
+    for query, text in list(texts.items())[:PACKED]:
+        begun = time.perf_counter()
+        body = {"query": text, "spaces": ["bench"], "budget_tokens": budget}
+        answer = client.post("/api/v1/context/pack", json=body)
+        seconds.append(time.perf_counter() - begun)
+        assert answer.status_code == 200, answer.text
+        packed = answer.json()
+        left = sum(place["tokens"] for place in packed["dropped"])
+        tokens.append(packed["tokens"])
+        shares.append(packed["tokens"] / (packed["tokens"] + left))
+        cited, dropped = _keys(packed["citations"]), _keys(packed["dropped"])
+        found += len((cited | dropped) & relevant[query].keys())
+        kept += len(cited & relevant[query].keys())
+    return {
+        "kept": round(kept / found, 3),
+        "tokens": round(statistics.mean(tokens)),
+        "of_found": round(statistics.mean(shares), 3),
+        "p50_ms": round(statistics.median(seconds) * 1000, 1),
+    }
+
+
+def _keys(places: Iterable[dict[str, Any]]) -> KeysView[str]:
+    """The documents that are named, in that order."""
+    return dict.fromkeys(place["key"].removesuffix(".txt") for place in places).keys()
 
 
 def _ndcg(ranked: list[str], relevant: dict[str, int]) -> float:
