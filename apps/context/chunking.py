@@ -43,8 +43,17 @@ _BLOCK_START = re.compile(
 _UNBROKEN = re.compile(r"(?<!\S)\S{1000,}")
 _LONG_LINE = re.compile(r"[^\n]{16000,}\n?")
 _WINDOW = 8000  # characters that a longer line is taken apart into, at the end of a sentence
-# A turn begins at a line that names its speaker, or after an empty line.
-_TURN = re.compile(r"\n(?=\W{0,4}[^\W\d_][\w .'()-]{0,40}:\s)|(?<=\n)[ \t]*\n(?=[ \t]*\S)")
+# A turn begins at a line that names its speaker, perhaps after a time or number in brackets or not,
+# or after an empty line.
+_TURN = re.compile(
+    r"""\n(?=\W{0,4}
+      (?:[\[(<][^\])>\n]{1,40}[\])>]
+       |(?:(?=\S{0,30}\d)[\w:/.,-]{1,30}+[\ ,|-]{1,3}+(?:[ap]\.?m\b[.,]?[\ ,|-]{0,3}+)?){1,4}
+      )?
+      \W{0,4}[^\W\d_][\w\ .'()-]{0,40}(?:\([^)\n]{1,40}\))?[*_]{0,2}:[*_]{0,2}\s)
+    |(?<=\n)[ \t]*\n(?=[ \t]*\S)""",
+    re.VERBOSE,
+)
 
 
 class Syntax(StrEnum):

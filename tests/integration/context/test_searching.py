@@ -41,6 +41,24 @@ def test_words_are_found_in_their_other_forms(filled: Any) -> None:
     assert find(filled, "selling breads", mode=SearchMode.LEXICAL) == ["town.md"]
 
 
+def test_a_turn_of_a_dialogue_is_found_by_its_neighbours_words_and_its_own_meaning(
+    scope: Any, embedder: Any
+) -> None:
+    spaces.create_space(scope=scope, name="talks", kind=SpaceKind.DIALOGUE)
+    turns = ["Ann: Which harbour did you see?", "Bob: Lisbon, last spring.", "Ann: Splendid."]
+    writing.write_entry(scope=scope, space="talks", key="1", content="\n".join(turns), why="w")
+    assert embedder.texts == turns
+    for mode, query, found in (
+        (SearchMode.LEXICAL, "harbour", turns[:2]),
+        (SearchMode.LEXICAL, "splendid", turns[1:]),
+        (SearchMode.DENSE, turns[1], turns[1:2]),
+    ):
+        hits = searching.search(
+            scope=scope, query=query, spaces=["talks"], mode=mode, limit=len(found)
+        ).hits
+        assert {hit.text for hit in hits} == set(found)
+
+
 def test_exact_search_finds_a_substring_whatever_its_case(filled: Any) -> None:
     assert find(filled, "KEEPER LIGHTS", mode=SearchMode.EXACT) == ["coast.md"]
     assert find(filled, "100%_", mode=SearchMode.EXACT) == []

@@ -23,6 +23,7 @@ TEXTS = [
     "\n" * 3000,
     "é\r\n" * 700,
     "😀" * 900,
+    "\n" + "1:2 " * 9000,
     "a_b_c;" * 900,
     "# T\n\n" + "Sentence number one. " * 300 + "\n```\n" + "code()\n" * 400 + "```\ntail   \n\n",
     "def f(x):\n    return 1\n\n\nclass A:\n    def m(self):\n        pass\n" * 60,
@@ -60,6 +61,45 @@ def test_the_same_text_under_another_heading_is_another_piece() -> None:
 
 
 @pytest.mark.parametrize(
+    "speaker",
+    [
+        "Bob:",
+        "- Bob:",
+        "**Bob**:",
+        "**Bob:**",
+        "Dr. Bob O'Neil (guest):",
+        "Bob (2:03 pm):",
+        "[2:03 pm] Bob:",
+        "[08/05/2023, 13:56:01] Bob:",
+        "(1:56 pm on 8 May, 2023) Bob:",
+        "13:56 Bob:",
+        "2:03 p.m. - Bob:",
+        "08/05/23, 13:56 - Bob:",
+        "2026-05-08T13:56:00Z Bob:",
+        "2026-05-08 13:56 | Bob:",
+        "D1:3 Bob:",
+        "Agent47:",
+    ],
+)
+def test_a_turn_begins_with_its_speaker(speaker: str) -> None:
+    turns = ["Ann: Where is it?\n", f"{speaker} Under the mat,\nas ever.\n", "Ann: Thanks.\n"]
+    pieces = split("".join(turns), syntax=Syntax.DIALOGUE)
+    assert [piece.text for piece in pieces] == turns
+
+
+def test_a_turn_is_found_by_the_words_around_it_and_means_itself() -> None:
+    one, other, last = split("Ann: Where?\nBob: Lisbon.\nAnn: Nice.\n", syntax=Syntax.DIALOGUE)
+    assert other.context == "Ann: Where?\nAnn: Nice."
+    assert (one.context, last.context) == ("Bob: Lisbon.", "Bob: Lisbon.")
+    assert (other.indexed.strip(), other.worded.startswith(other.indexed)) == ("Bob: Lisbon.", True)
+
+
+def test_a_line_that_names_nobody_goes_on_with_the_turn() -> None:
+    text = "Ann: The plan is\nhttp://x.test/a\n12:30 lunch\n(13:00) tea\nand so on.\n"
+    assert [piece.text for piece in split(text, syntax=Syntax.DIALOGUE)] == [text]
+
+
+@pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("# Title", (1, "Title")),
@@ -82,6 +122,7 @@ def test_headings_are_read_like_commonmark(line: str, expected: tuple[int, str] 
         ("notes", SpaceKind.CODE, Syntax.CODE),
         ("notes", SpaceKind.TEXT, Syntax.PROSE),
         ("a.txt", SpaceKind.CODE, Syntax.PROSE),
+        ("talk.md", SpaceKind.DIALOGUE, Syntax.DIALOGUE),
     ],
 )
 def test_the_syntax_follows_the_name(key: str, kind: SpaceKind, expected: Syntax) -> None:
