@@ -1,9 +1,11 @@
-"""Files on their way into a space: parsed one by one, embedded together, written one by one.
+"""Files on their way into a space: parsed one by one, embedded together, written one by one while
+the next ones are embedded.
 
 Whatever is wrong with a file becomes its report; only a missing right or model stops the rest.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -13,6 +15,7 @@ from apps.context.models import Space
 from apps.context.parsing import Parsed
 from apps.context.services import writing
 from apps.context.types import FileReport, FileStatus, SpaceKind
+from octavo.kernel import io
 from octavo.kernel.errors import OctavoError, Unavailable
 from octavo.kernel.scope import Scope
 
@@ -40,17 +43,27 @@ class _Draft:
     is_new: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """Files whose texts are being embedded; `fresh` will say which of them are new."""
+
+    drafts: Sequence[_Draft]
+    fresh: Future[frozenset[bytes]]
+
+
 def file_all(
     *, scope: Scope, space: Space, files: Iterable[Incoming]
 ) -> Iterator[tuple[Incoming, FileReport]]:
-    """Each file with its report, in order, as soon as it is written. Reads a few files ahead.
+    """Each file with its report, in order, as soon as it is written. Reads a few files ahead, which
+    are embedded while those before them are written.
 
     Raises `Unavailable` if no embedding model answers; what was reported by then is written.
     """
-    for group in _groups(files):
-        drafts = [_draft(space, incoming) for incoming in group]
-        texts = {p.hash: p.indexed for draft in drafts for p in draft.pieces if p.indexed}
-        fresh = embeddings.ensure(scope=scope, texts=texts).fresh if texts else frozenset()
+    groups = (_embedding(scope, space, group) for group in _groups(files))
+    under_way = next(groups, None)
+    while under_way is not None:
+        drafts, fresh = under_way.drafts, under_way.fresh.result()
+        under_way = next(groups, None)
         for draft in drafts:
             yield draft.incoming, _write(scope, space, draft, fresh)
 
@@ -70,6 +83,16 @@ def _groups(files: Iterable[Incoming]) -> Iterator[list[Incoming]]:
             group, size = [], 0
     if group:
         yield group
+
+
+def _embedding(scope: Scope, space: Space, group: Sequence[Incoming]) -> _Group:
+    drafts = [_draft(space, incoming) for incoming in group]
+    texts = {p.hash: p.indexed for draft in drafts for p in draft.pieces if p.indexed}
+    return _Group(drafts=drafts, fresh=io.submit(_fresh, scope, texts))
+
+
+def _fresh(scope: Scope, texts: Mapping[bytes, str]) -> frozenset[bytes]:
+    return embeddings.ensure(scope=scope, texts=texts).fresh if texts else frozenset()
 
 
 def _draft(space: Space, incoming: Incoming) -> _Draft:
