@@ -1,5 +1,6 @@
 """One entry: its text at any revision, the cited characters marked, two revisions side by side."""
 
+import json
 from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
@@ -46,6 +47,7 @@ def show(request: HttpRequest, scope: Scope, space: str, key: str) -> HttpRespon
     shown = {
         "entry": entry,
         "revisions": revisions,
+        "metadata": _metadata(entry),
         "readings": context.list_readings(scope=scope, space=space, key=key, limit=_READINGS),
         "is_newest": entry.revision.number == revisions[0].number,
         "other": other,
@@ -101,6 +103,14 @@ def _rendered(request: HttpRequest, entry: EntryView) -> SafeString | None:
     if not entry.key.lower().endswith((".md", ".markdown")) or "plain" in request.GET:
         return None
     return marking.render_file(entry.text[:_MOST_SHOWN])
+
+
+def _metadata(entry: EntryView) -> list[tuple[str, str]]:
+    """By name; a text as it is, any other value as JSON."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in sorted(entry.metadata.items())
+    ]
 
 
 def _number(request: HttpRequest, name: str) -> int | None:

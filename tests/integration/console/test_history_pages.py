@@ -1,5 +1,6 @@
 """A space through time on the console: read as it stood, named, looked at before it goes back."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -122,3 +123,26 @@ def test_a_space_is_tidied_up_after_a_look(admin: Client, notes: Any) -> None:
     assert admin.post(again, {"act": "merge", "why": "Once is enough."}).status_code == 302
     left = selectors.list_entries(scope=notes, space="notes")
     assert {entry.key for entry in left} & {"one", "two"} == {"two"}
+
+
+def test_an_entry_shows_its_metadata_and_when_it_holds(admin: Client, notes: Any) -> None:
+    from apps.context.services import writing
+
+    writing.write_entry(
+        scope=notes,
+        space="notes",
+        key="milk.md",
+        content="Milk is in the cellar.",
+        why="Moved.",
+        metadata={"items": ["oat", "soy"], "place": "cellar <b>", "litres": 12},
+        valid_from=datetime(2026, 5, 1, 6, tzinfo=UTC),
+    )
+    html = text_of(admin.get("/context/notes/entry/milk.md"))
+    for name, value in {
+        "items": "[&quot;oat&quot;, &quot;soy&quot;]",
+        "place": "cellar &lt;b&gt;",
+        "litres": "12",
+    }.items():
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in html
+    assert "2026-05-01 06:00 UTC" in html
+    assert "Metadata" not in text_of(admin.get("/context/notes/entry/tea.md"))
