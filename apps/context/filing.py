@@ -9,14 +9,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from apps.context import chunking, embeddings, lineage, parsing
+from apps.context import access, chunking, embeddings, lineage, parsing
 from apps.context.chunking import Piece
-from apps.context.models import Space
+from apps.context.embeddings import Embedded
+from apps.context.models import Revision, Space
 from apps.context.parsing import Parsed
 from apps.context.services import writing
 from apps.context.types import FileReport, FileStatus, SpaceKind
 from octavo.kernel import io
-from octavo.kernel.errors import OctavoError, Unavailable
+from octavo.kernel.errors import OctavoError
 from octavo.kernel.scope import Scope
 
 _GROUP_FILES = 32
@@ -45,27 +46,29 @@ class _Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
-    """Files whose texts are being embedded; `fresh` will say which of them are new."""
+    """Files whose texts are being embedded."""
 
     drafts: Sequence[_Draft]
-    fresh: Future[frozenset[bytes]]
+    embedded: Future[Embedded | None]
 
 
 def file_all(
     *, scope: Scope, space: Space, files: Iterable[Incoming]
 ) -> Iterator[tuple[Incoming, FileReport]]:
     """Each file with its report, in order, as soon as it is written. Reads a few files ahead, which
-    are embedded while those before them are written.
+    are embedded while those before them are written. Whether the caller may write is asked again
+    every few files.
 
     Raises `Unavailable` if no embedding model answers; what was reported by then is written.
     """
     groups = (_embedding(scope, space, group) for group in _groups(files))
     under_way = next(groups, None)
     while under_way is not None:
-        drafts, fresh = under_way.drafts, under_way.fresh.result()
+        drafts, embedded = under_way.drafts, under_way.embedded.result()
         under_way = next(groups, None)
+        refusal = _refusal(scope, space)
         for draft in drafts:
-            yield draft.incoming, _write(scope, space, draft, fresh)
+            yield draft.incoming, _report(scope, space, draft, embedded, refusal)
 
 
 def failed(path: PurePath, detail: str) -> FileReport:
@@ -86,20 +89,20 @@ def _groups(files: Iterable[Incoming]) -> Iterator[list[Incoming]]:
 
 
 def _embedding(scope: Scope, space: Space, group: Sequence[Incoming]) -> _Group:
-    drafts = [_draft(space, incoming) for incoming in group]
+    heads = lineage.heads_at(space, [incoming.key for incoming in group])
+    drafts = [_draft(space, incoming, heads.get(incoming.key)) for incoming in group]
     texts = {p.hash: p.indexed for draft in drafts for p in draft.pieces if p.indexed}
-    return _Group(drafts=drafts, fresh=io.submit(_fresh, scope, texts))
+    return _Group(drafts=drafts, embedded=io.submit(_embed, scope, texts))
 
 
-def _fresh(scope: Scope, texts: Mapping[bytes, str]) -> frozenset[bytes]:
-    return embeddings.ensure(scope=scope, texts=texts).fresh if texts else frozenset()
+def _embed(scope: Scope, texts: Mapping[bytes, str]) -> Embedded | None:
+    return embeddings.ensure(scope=scope, texts=texts) if texts else None
 
 
-def _draft(space: Space, incoming: Incoming) -> _Draft:
+def _draft(space: Space, incoming: Incoming, head: Revision | None) -> _Draft:
     path, key = incoming.path, incoming.key
     if incoming.problem:
         return _Draft(incoming=incoming, outcome=failed(path, incoming.problem))
-    head = lineage.head_at(space, key)
     if head and head.source_hash and bytes(head.source_hash) == parsing.hash_of(incoming.data):
         report = FileReport(path=path, status=FileStatus.UNCHANGED, chunks=len(head.chunks))
         return _Draft(incoming=incoming, outcome=report)
@@ -114,21 +117,32 @@ def _draft(space: Space, incoming: Incoming) -> _Draft:
     return _Draft(incoming=incoming, outcome=parsed, pieces=pieces, is_new=head is None)
 
 
-def _write(scope: Scope, space: Space, draft: _Draft, fresh: frozenset[bytes]) -> FileReport:
+def _refusal(scope: Scope, space: Space) -> str:
+    """Why the caller may not write now; empty if it may."""
+    try:
+        access.writable_space(scope=scope, name=space.name)
+    except OctavoError as error:
+        return str(error)
+    return ""
+
+
+def _report(
+    scope: Scope, space: Space, draft: _Draft, embedded: Embedded | None, refusal: str
+) -> FileReport:
     if isinstance(draft.outcome, FileReport):
         return draft.outcome
+    if refusal:
+        return failed(draft.incoming.path, refusal)
     try:
-        result = writing.write_entry(
+        result = writing.write_file(
             scope=scope,
-            space=space.name,
+            place=space,
             key=draft.incoming.key,
-            content=draft.outcome.text,
-            why="ingested from a file",
-            metadata=draft.outcome.metadata,
+            parsed=draft.outcome,
+            pieces=draft.pieces,
+            embedded=embedded,
             source_hash=parsing.hash_of(draft.incoming.data),
         )
-    except Unavailable:
-        raise
     except OctavoError as error:
         return failed(draft.incoming.path, str(error))
     status = FileStatus.ADDED if draft.is_new else FileStatus.UPDATED
@@ -136,5 +150,5 @@ def _write(scope: Scope, space: Space, draft: _Draft, fresh: frozenset[bytes]) -
         path=draft.incoming.path,
         status=status if result.changed else FileStatus.UNCHANGED,
         chunks=result.chunks,
-        embedded=len(fresh & {piece.hash for piece in draft.pieces}),
+        embedded=result.embedded,
     )

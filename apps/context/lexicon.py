@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-_STALE_SHARE = 0.1
+_STALE_SHARE = 0.2
 
 _NOTE = """
 INSERT INTO lexicon (space_id, chunks, changed) VALUES (%s, 0, %s)
@@ -31,7 +31,7 @@ WHERE space_id = %s
 
 
 def note_change(*, space_id: UUID, chunks: int) -> None:
-    """Count again once a tenth of the space has changed since the last count.
+    """Count again once a fifth of the space has changed since the last count.
 
     Call after the commit: a count that a crash loses is made up for by the next write.
     """

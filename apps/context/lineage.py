@@ -97,6 +97,18 @@ def head_at(space: Space, key: str, at: int | None = None) -> Revision | None:
     return None if found is None or found.operation == Operation.DELETE else found
 
 
+def heads_at(space: Space, keys: Sequence[str]) -> dict[str, Revision]:
+    """`head_at` of each key that has one."""
+    newest: dict[str, Revision] = {}
+    for layer in layers_of(space):
+        found = Revision.objects.filter(
+            entry__space=layer.space, entry__key__in=set(keys) - set(newest), seq__lte=layer.seq
+        )
+        one_each = found.select_related("entry").order_by("entry_id", "-seq").distinct("entry_id")
+        newest |= {revision.entry.key: revision for revision in one_each}
+    return {key: head for key, head in newest.items() if head.operation != Operation.DELETE}
+
+
 def list_present(
     layers: Sequence[Layer], *, limit: int, before: UUID | None = None, prefix: str = ""
 ) -> list[Revision]:
@@ -127,21 +139,19 @@ def count_present(layers: Sequence[Layer]) -> tuple[int, int]:
     return int(entries), int(chunks)
 
 
-def own_entry(space: Space, key: str, kind: str) -> Entry:
-    """The row that the next revision of `key` goes to. In a branch it takes the place of the
-    parent's, whose numbers it carries on. The caller holds the space's lock.
+def own_entry(space: Space, key: str, kind: str, *, head: Revision | None) -> Entry:
+    """The row that the next revision of `key` goes to, after its newest one, `head`. In a branch it
+    takes the place of the parent's, whose numbers it carries on. The caller holds the space's lock.
     """
-    entry = Entry.objects.filter(space=space, key=key).first()
-    if entry is not None:
-        return entry
-    below = revision_at(layers_of(space)[1:], key)
-    if below is None:
+    if head is None:
         return Entry.objects.create(space=space, key=key, kind=kind)
-    gone = below.operation == Operation.DELETE
+    if head.entry.space_id == space.id:
+        return head.entry
+    gone = head.operation == Operation.DELETE
     if not gone:
         Space.objects.filter(id=space.id).update(
-            chunk_count=F("chunk_count") - len(set(below.chunks))
+            chunk_count=F("chunk_count") - len(set(head.chunks))
         )
     return Entry.objects.create(
-        space=space, key=key, kind=below.kind, head_number=below.number, is_deleted=gone
+        space=space, key=key, kind=head.kind, head_number=head.number, is_deleted=gone
     )

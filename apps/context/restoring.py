@@ -142,7 +142,7 @@ def restore(*, scope: Scope, space: Space, targets: Sequence[Target], reason: Re
 
 def _entry(space: Space, target: Target) -> Entry:
     said = target.revision or target.head
-    return lineage.own_entry(space, target.key, said.kind if said else "")
+    return lineage.own_entry(space, target.key, said.kind if said else "", head=target.head)
 
 
 def _meaning(revision: Revision | None) -> Mapping[str, Any] | None:

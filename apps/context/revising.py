@@ -42,6 +42,7 @@ LEFT JOIN embedding AS known
   AND known.model_id = %(model)s
 ORDER BY new.place
 ON CONFLICT DO NOTHING
+RETURNING hash, id, model_id IS NOT NULL
 """
 _DESCRIBE = """
 UPDATE chunk AS c SET metadata = v.metadata FROM revision AS v
@@ -52,7 +53,10 @@ _LIVING = "SELECT hash, id FROM chunk WHERE entry_id = %s AND died IS NULL"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What the next revision of `key` is to say. `base` is the head its author had read."""
+    """What the next revision of `key` is to say. `base` is the head its author had read.
+
+    `any_metadata`: none was given, so a head with other metadata says the same.
+    """
 
     key: str
     operation: Operation
@@ -64,6 +68,7 @@ class Draft:
     source_hash: bytes | None = None
     model_id: UUID | None = None
     metadata: Mapping[str, Any]
+    any_metadata: bool = False
     trust: str
     sources: Sequence[Mapping[str, Any]] = ()
     valid_from: datetime | None = None
@@ -74,10 +79,13 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revised:
+    """`revision` is the head now; not `is_new` if it said the same already."""
+
     revision: Revision
     entry: Entry
     born: int
     died: int
+    is_new: bool = True
 
 
 def lock_space(space_id: UUID) -> Space:
@@ -102,15 +110,16 @@ def find_of_step(*, scope: Scope, space: Space, key: str, step: str) -> Revision
 
 
 def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
-    """Append the revision to a space locked by `lock_space`. Raises `Conflict` with the head if
-    `draft.base` is not it.
+    """Append the revision to a space locked by `lock_space`, unless the draft is a write of what
+    the head says. Raises `Conflict` with the head if `draft.base` is not it.
     """
     if done := find_of_step(scope=scope, space=space, key=draft.key, step=draft.step):
         return Revised(revision=done, entry=done.entry, born=0, died=0)
     head = lineage.revision_at(lineage.layers_of(space), draft.key)
     check_base(key=draft.key, head=head, base=draft.base)
-    entry = lineage.own_entry(space, draft.key, draft.kind)
-    was_live = entry.head_number > 0 and not entry.is_deleted
+    if head and says(head, draft):
+        return Revised(revision=head, entry=head.entry, born=0, died=0, is_new=False)
+    entry = lineage.own_entry(space, draft.key, draft.kind, head=head)
     seq = space.seq + 1
     chunks, born, died = _turn_over(scope, space, entry, draft, seq)
     revision = Revision.objects.create(
@@ -138,12 +147,27 @@ def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
         chunks=[chunks[piece.hash] for piece in draft.pieces],
         starts=[piece.start for piece in draft.pieces],
     )
-    revision.refresh_from_db(fields=["created_at"])
-    describe_chunks([revision.id])
     if draft.operation != Operation.DELETE:
         events.emit("context.entry_written", revision_id=str(revision.id))
-    _advance(space, entry, revision, was_live=was_live, chunks=born - died)
+    _advance(space, entry, revision, chunks=born - died)
     return Revised(revision=revision, entry=entry, born=born, died=died)
+
+
+def says(head: Revision, draft: Draft) -> bool:
+    """Whether the draft is a write of what the head says."""
+    if head.operation == Operation.DELETE or draft.operation != Operation.WRITE:
+        return False
+    said = (head.kind, head.trust, head.sources, head.valid_from, head.valid_to, head.expires_at)
+    asked = (
+        draft.kind,
+        draft.trust,
+        list(draft.sources),
+        draft.valid_from,
+        draft.valid_to,
+        draft.expires_at,
+    )
+    is_same = bytes(head.text_hash) == draft.text_hash and said == asked
+    return is_same and (draft.any_metadata or dict(draft.metadata) == head.metadata)
 
 
 def check_base(*, key: str, head: Revision | None, base: int | None) -> None:
@@ -172,10 +196,15 @@ def describe_chunks(revisions: Sequence[UUID]) -> None:
         cursor.execute(_DESCRIBE, [list(revisions)])
 
 
-def _advance(
-    space: Space, entry: Entry, revision: Revision, *, was_live: bool, chunks: int
-) -> None:
+def _is_live(entry: Entry) -> bool:
+    return entry.head_number > 0 and not entry.is_deleted
+
+
+def _advance(space: Space, entry: Entry, revision: Revision, *, chunks: int) -> None:
     """Make the revision the head of its entry and of the space's count."""
+    was_live = _is_live(entry)
+    if was_live:
+        describe_chunks([revision.id])
     entry.head_number = revision.number
     entry.is_deleted = revision.operation == Operation.DELETE
     entry.kind, entry.expires_at = revision.kind, revision.expires_at
@@ -192,29 +221,53 @@ def _turn_over(
 ) -> tuple[dict[bytes, int], int, int]:
     """The living chunks by hash after the change, and how many were born and died."""
     pieces = {piece.hash: piece for piece in draft.pieces}
-    hashes = list(pieces)
+    died, newborn = 0, dict[bytes, int]()
     with connection.cursor() as cursor:
+        if _is_live(entry):
+            cursor.execute(_LET_DIE, [seq, entry.id, list(pieces)])
+            died = cursor.rowcount
         if pieces:
             _keep_blobs(cursor, scope, pieces)
-        cursor.execute(_LET_DIE, [seq, entry.id, hashes])
-        died = cursor.rowcount
-        born = 0
-        if pieces:
-            fresh: dict[str, Any] = {
-                "space": space.id,
-                "entry": entry.id,
-                "seq": seq,
-                "kind": space.kind,
-                "hashes": hashes,
-                "texts": [piece.worded for piece in pieces.values()],
-                "organisation": scope.organisation_id,
-                "model": draft.model_id,
-                "metadata": Jsonb(dict(draft.metadata)),
-            }
-            cursor.execute(_GIVE_BIRTH, fresh)
-            born = cursor.rowcount
-        cursor.execute(_LIVING, [entry.id])
-        return {bytes(key): chunk for key, chunk in cursor.fetchall()}, born, died
+            newborn = _give_birth(cursor, scope, space, entry, draft, seq, pieces)
+        living = newborn
+        if len(newborn) < len(pieces):
+            cursor.execute(_LIVING, [entry.id])
+            living = {bytes(key): chunk for key, chunk in cursor.fetchall()}
+    return living, len(newborn), died
+
+
+def _give_birth(
+    cursor: Any,
+    scope: Scope,
+    space: Space,
+    entry: Entry,
+    draft: Draft,
+    seq: int,
+    pieces: Mapping[bytes, Piece],
+) -> dict[bytes, int]:
+    """The chunks that were not there, by hash."""
+    fresh: dict[str, Any] = {
+        "space": space.id,
+        "entry": entry.id,
+        "seq": seq,
+        "kind": space.kind,
+        "hashes": list(pieces),
+        "texts": [piece.worded for piece in pieces.values()],
+        "organisation": scope.organisation_id,
+        "model": draft.model_id,
+        "metadata": Jsonb(dict(draft.metadata)),
+    }
+    cursor.execute(_GIVE_BIRTH, fresh)
+    born = [(bytes(key), chunk, is_embedded) for key, chunk, is_embedded in cursor.fetchall()]
+    if any(pieces[key].indexed and not is_embedded for key, _, is_embedded in born):
+        raise _erased_meanwhile(draft.key)
+    return {key: chunk for key, chunk, _ in born}
+
+
+def _erased_meanwhile(key: str) -> Conflict:
+    return Conflict(
+        f"A text that {key} shares was erased elsewhere while {key} was on its way. Write it again."
+    )
 
 
 def _keep_blobs(cursor: Any, scope: Scope, pieces: Mapping[bytes, Piece]) -> None:
@@ -226,5 +279,7 @@ def _keep_blobs(cursor: Any, scope: Scope, pieces: Mapping[bytes, Piece]) -> Non
     held = -1
     while held < len(hashes):
         cursor.execute(_KEEP_BLOBS, [scope.organisation_id, hashes, headings, texts, contexts])
+        if cursor.rowcount == len(hashes):
+            return
         cursor.execute(_HOLD_BLOBS, [scope.organisation_id, hashes])
         held = cursor.rowcount

@@ -114,9 +114,11 @@ def _ingest(scope: Any, corpus: Path) -> dict[str, Any]:
 
 def _embed_alone(url: str) -> dict[str, float]:
     from apps.context import embeddings
+    from apps.context.chunking import Piece
     from apps.context.models import Blob
 
-    texts = list(Blob.objects.order_by("hash").values_list("text", flat=True)[:ALONE])
+    blobs = Blob.objects.order_by("hash")[:ALONE]
+    texts = [Piece(text=blob.text, heading=blob.heading, start=0).indexed for blob in blobs]
     begun, tokens = time.perf_counter(), 0
     with httpx2.Client(timeout=120) as client:
         for batch in batched(texts, embeddings.BATCH):

@@ -26,7 +26,9 @@ from apps.context import (
     views,
 )
 from apps.context.chunking import Piece
+from apps.context.embeddings import Embedded
 from apps.context.models import Entry, Revision, Space
+from apps.context.parsing import Parsed
 from apps.context.types import EntryKind, Operation, SpaceKind, WriteResult
 from octavo.kernel import audit
 from octavo.kernel.errors import Conflict, NotFound
@@ -51,7 +53,6 @@ def write_entry(
     valid_to: datetime | None = None,
     expires_at: datetime | None = None,
     step: str = "",
-    source_hash: bytes | None = None,
     approved: bool = False,
 ) -> WriteResult:
     """Make `content` the text of `key`. The same text with the same particulars makes no revision.
@@ -69,8 +70,8 @@ def write_entry(
         base=base_rev,
         kind=kind,
         text_hash=hashlib.sha256(content.encode(errors="replace")).digest(),
-        source_hash=source_hash,
         metadata=metadata or {},
+        any_metadata=metadata is None,
         trust=trust,
         sources=sources,
         valid_from=valid_from,
@@ -83,18 +84,43 @@ def write_entry(
     if done := revising.find_of_step(scope=scope, space=place, key=key, step=step):
         return _unchanged(done, changed=True)
     revising.check_base(key=key, head=head, base=base_rev)
-    if head and _says(head, draft, any_metadata=metadata is None):
+    if head and revising.says(head, draft):
         return _unchanged(head)
-    return _write(scope, place, draft, content)
-
-
-def _write(scope: Scope, place: Space, draft: revising.Draft, content: str) -> WriteResult:
-    pieces = chunking.split_entry(content, key=draft.key, kind=SpaceKind(place.kind))
+    pieces = chunking.split_entry(content, key=key, kind=SpaceKind(place.kind))
     texts = {piece.hash: piece.indexed for piece in pieces if piece.indexed}
-    embedded = embeddings.ensure(scope=scope, texts=texts, step=draft.step) if texts else None
+    embedded = embeddings.ensure(scope=scope, texts=texts, step=step) if texts else None
     model_id = embedded.model_id if embedded else None
     revised = _commit(scope, place, replace(draft, pieces=pieces, model_id=model_id))
-    return _result(revised, pieces, len(embedded.fresh) if embedded else 0)
+    return _result(revised, pieces, embedded)
+
+
+def write_file(
+    *,
+    scope: Scope,
+    place: Space,
+    key: str,
+    parsed: Parsed,
+    pieces: Sequence[Piece],
+    embedded: Embedded | None,
+    source_hash: bytes,
+) -> WriteResult:
+    """Make what was read of a file the text of `key`; it is cut into `pieces` and embedded already,
+    and the caller may write to `place`.
+    """
+    draft = revising.Draft(
+        key=key,
+        operation=Operation.WRITE,
+        why="ingested from a file",
+        pieces=pieces,
+        text_hash=hashlib.sha256(parsed.text.encode(errors="replace")).digest(),
+        source_hash=source_hash,
+        model_id=embedded.model_id if embedded else None,
+        metadata=parsed.metadata,
+        trust="trusted",
+        step="",
+    )
+    requirements.check(draft, content=parsed.text)
+    return _result(_commit(scope, place, draft), pieces, embedded)
 
 
 def delete_entry(
@@ -118,7 +144,7 @@ def delete_entry(
         step=step,
     )
     requirements.check(draft, content="")
-    return _result(_commit(scope, place, draft), (), 0)
+    return _result(_commit(scope, place, draft), (), None)
 
 
 def forget_expired() -> int:
@@ -173,25 +199,11 @@ def reembed_space(*, scope: Scope, space: str) -> int:
     return reembedding.renew(scope=scope, space=place)
 
 
-def _says(head: Revision, draft: revising.Draft, *, any_metadata: bool) -> bool:
-    """Whether the head says the same already. Metadata that is not given is not compared."""
-    if head.operation == Operation.DELETE or bytes(head.text_hash) != draft.text_hash:
-        return False
-    said = (head.kind, head.trust, head.sources, head.valid_from, head.valid_to, head.expires_at)
-    asked = (
-        draft.kind,
-        draft.trust,
-        list(draft.sources),
-        draft.valid_from,
-        draft.valid_to,
-        draft.expires_at,
-    )
-    return said == asked and (any_metadata or dict(draft.metadata) == head.metadata)
-
-
 def _commit(scope: Scope, place: Space, draft: revising.Draft) -> revising.Revised:
     with transaction.atomic():
         revised = revising.revise(scope=scope, space=revising.lock_space(place.id), draft=draft)
+        if not revised.is_new:
+            return revised
         audit.record(
             scope=scope,
             action=f"context.{draft.operation}",
@@ -207,14 +219,18 @@ def _commit(scope: Scope, place: Space, draft: revising.Draft) -> revising.Revis
     return revised
 
 
-def _result(revised: revising.Revised, pieces: tuple[Piece, ...], embedded: int) -> WriteResult:
+def _result(
+    revised: revising.Revised, pieces: Sequence[Piece], embedded: Embedded | None
+) -> WriteResult:
+    hashes = {piece.hash for piece in pieces}
+    fresh = len(hashes & embedded.fresh) if embedded else 0
     return WriteResult(
         entry_id=revised.entry.id,
         revision=views.revision_view(revised.revision),
         chunks=len(pieces),
-        embedded=embedded,
-        reused=len({piece.hash for piece in pieces}) - embedded,
-        changed=True,
+        embedded=fresh,
+        reused=len(hashes) - fresh,
+        changed=revised.is_new,
     )
 
 

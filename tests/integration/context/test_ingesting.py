@@ -17,7 +17,7 @@ from django.test import override_settings
 from apps.context import selectors
 from apps.context.models import IngestFile, IngestJob
 from apps.context.services import ingestion, searching
-from apps.context.types import FileStatus, SearchMode
+from apps.context.types import FileReport, FileStatus, SearchMode
 from octavo.kernel.errors import InvalidInput, NotFound, TooLarge
 from octavo.kernel.models import Outbox
 from tests.integration.context.pdfs import ENCRYPTED, pdf_with_text
@@ -118,6 +118,25 @@ def test_files_are_embedded_together_and_each_counts_its_own(
     reports = ingest(scope, tmp_path)
     assert sorted(report.embedded for report in reports.values()) == [1, 1, 1, 1, 1]
     assert sorted(embedder.texts) == ["alike", "file 2", "file 3", "file 4"]
+
+
+def test_a_text_that_is_erased_while_its_file_is_on_its_way_is_reported(
+    scope: Any, space: str, tmp_path: Path
+) -> None:
+    from apps.context.services import ingestion, writing
+
+    writing.write_entry(scope=scope, space=space, key="old", content="alike", why="First.")
+    (tmp_path / "a.txt").write_text("something else")
+    (tmp_path / "b.txt").write_text("alike")
+
+    def erase(report: FileReport) -> None:
+        if report.path.name == "a.txt":
+            writing.erase_entry(scope=scope, space=space, key="old", why="asked to")
+
+    reports = ingestion.ingest_paths(scope=scope, space=space, paths=[tmp_path], on_file=erase)
+    assert [report.status for report in reports] == [FileStatus.ADDED, FileStatus.FAILED]
+    assert "Write it again" in reports[1].detail
+    assert ingest(scope, tmp_path)["b.txt"].status is FileStatus.ADDED
 
 
 def test_folders_that_hold_no_knowledge_are_left_out_and_links_do_not_lead_in_circles(
