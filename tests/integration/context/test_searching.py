@@ -137,6 +137,18 @@ def test_every_kind_of_space_can_be_searched(scope: Any, kind: SpaceKind) -> Non
     assert find(scope, "parse http header raw_line", spaces=["other"]) == ["a.py"]
 
 
+@pytest.mark.parametrize(
+    "query", ["os.path.join", "joining", "readTimeouts", "timeout", "file", "file_name", "2.7.1"]
+)
+def test_names_in_prose_are_found_whole_and_by_their_words(
+    filled: Any, write: Callable[..., Any], query: str
+) -> None:
+    write(
+        "names.md", "Call os.path.join with file_name before the readTimeout of 2.7.1 has passed."
+    )
+    assert find(filled, query, mode=SearchMode.LEXICAL) == ["names.md"]
+
+
 def test_identifiers_are_taken_apart_in_a_space_of_code(scope: Any) -> None:
     spaces.create_space(scope=scope, name="code", kind=SpaceKind.CODE)
     writing.write_entry(
