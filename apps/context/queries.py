@@ -36,7 +36,7 @@ place AS MATERIALIZED (
 
 _ASKED = """, spoken AS (
   SELECT k.kind, t.lexeme FROM (SELECT DISTINCT kind FROM place) AS k
-  CROSS JOIN LATERAL unnest(lex_terms(k.kind, %(query)s)) AS t
+  CROSS JOIN LATERAL unnest(lex_asked(k.kind, %(query)s)) AS t
 ), term AS (
   SELECT lex_id(s.lexeme) AS id, greatest(coalesce(sum(d.df), 0), 1) AS df,
          array_agg(lex_scoped(p.id, s.lexeme)) AS scoped
@@ -247,7 +247,7 @@ _THEN = """CROSS JOIN LATERAL (
 WORD_SHARES = """
 WITH term AS (
   SELECT t.lexeme, greatest(coalesce(sum(d.df), 0), 1) AS df
-  FROM unnest(lex_terms(%(kind)s, %(query)s)) AS t
+  FROM unnest(lex_asked(%(kind)s, %(query)s)) AS t
   CROSS JOIN unnest(%(spaces)s::uuid[]) AS p (id)
   LEFT JOIN lexicon_term AS d ON d.space_id = p.id AND d.term = lex_scoped(p.id, t.lexeme)
   GROUP BY 1

@@ -3,7 +3,8 @@
 from django.db import migrations
 
 # PostgreSQL's parser takes `os.path.join` for a host and `writeBoolean` for one word: whole they stay, and
-# their parts are added. A space of code has the parts alone.
+# their parts are added. A space of code has the parts alone. A question has its names whole: who asks for
+# OpenAI does not ask for what is open.
 TERMS = r"""
 CREATE FUNCTION lex_parts(content text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
@@ -20,8 +21,14 @@ RETURN CASE kind
     regexp_replace(regexp_replace(content, '([a-z0-9])([A-Z])', '\1 \2', 'g'), '[^[:alnum:]]+', ' ', 'g'))
   ELSE to_tsvector('english', content || ' ' || lex_parts(content))
 END;
+
+CREATE FUNCTION lex_asked(kind text, query text) RETURNS tsvector
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+RETURN CASE kind WHEN 'code' THEN lex_terms(kind, query) ELSE to_tsvector('english', query) END;
 """
 TERMS_BEFORE = r"""
+DROP FUNCTION lex_asked(text, text);
+
 CREATE OR REPLACE FUNCTION lex_terms(kind text, content text) RETURNS tsvector
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 RETURN CASE kind
