@@ -1,5 +1,6 @@
 """One revision in one transaction: the space is locked, chunks are born and die, counters move."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,6 +89,11 @@ class Revised:
     is_new: bool = True
 
 
+def hash_of(text: str) -> bytes:
+    """The SHA-256 that tells a draft's text from the head's."""
+    return hashlib.sha256(text.encode(errors="replace")).digest()
+
+
 def lock_space(space_id: UUID) -> Space:
     """The one lock of a write: writers of one space take turns. Raises `Conflict` for a branch that
     was merged.
@@ -111,7 +117,8 @@ def find_of_step(*, scope: Scope, space: Space, key: str, step: str) -> Revision
 
 def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
     """Append the revision to a space locked by `lock_space`, unless the draft is a write of what
-    the head says. Raises `Conflict` with the head if `draft.base` is not it.
+    the head says. Raises `Conflict` with the head if `draft.base` is not it, and without one if a
+    text of the draft was erased since it was embedded.
     """
     if done := find_of_step(scope=scope, space=space, key=draft.key, step=draft.step):
         return Revised(revision=done, entry=done.entry, born=0, died=0)

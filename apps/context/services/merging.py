@@ -2,7 +2,6 @@
 nothing is merged until all of it is answered.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -232,7 +231,7 @@ def _draft(
         why=reason.why,
         kind=EntryKind(said.kind) if said else EntryKind.DOCUMENT,
         pieces=chunking.split_entry(text, key=sides.key, kind=SpaceKind(place.kind)),
-        text_hash=hashlib.sha256(text.encode(errors="replace")).digest(),
+        text_hash=revising.hash_of(text),
         model_id=model_id,
         metadata=said.metadata if said else {},
         trust=_trust(sides),

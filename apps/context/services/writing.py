@@ -2,7 +2,6 @@
 not seen.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -69,7 +68,7 @@ def write_entry(
         why=why.strip(),
         base=base_rev,
         kind=kind,
-        text_hash=hashlib.sha256(content.encode(errors="replace")).digest(),
+        text_hash=revising.hash_of(content),
         metadata=metadata or {},
         any_metadata=metadata is None,
         trust=trust,
@@ -112,7 +111,7 @@ def write_file(
         operation=Operation.WRITE,
         why="ingested from a file",
         pieces=pieces,
-        text_hash=hashlib.sha256(parsed.text.encode(errors="replace")).digest(),
+        text_hash=revising.hash_of(parsed.text),
         source_hash=source_hash,
         model_id=embedded.model_id if embedded else None,
         metadata=parsed.metadata,
