@@ -64,7 +64,6 @@ _LIVE_ROWS = "c.space_id = ANY(%(spaces)s) AND c.died IS NULL"
 _LIVE_HAS = " AND {condition}"
 # By what the index knows of the filter; "IS TRUE" leaves the planner no other one to begin with.
 _LIVE_KNOWN = "(c.space_id = ANY(%(spaces)s)) IS TRUE AND c.died IS NULL AND {facts}"
-_LIVE_ANY = "WITH {places} SELECT EXISTS (SELECT FROM chunk AS c WHERE {rows} AND {condition})"
 # Any other filter asks the head of the chunk's entry.
 _LIVE_PASSING = """, passing AS MATERIALIZED (
   SELECT e.id FROM entry AS e
@@ -130,7 +129,7 @@ _DENSE_APPROXIMATE = """, dense AS (
 )"""
 
 # Where few chunks pass a filter, each is read once, for both legs; where there are more than were
-# expected, nothing is found.
+# expected, one row without a chunk says so.
 _FEW = """, few AS MATERIALIZED (
   SELECT c.id, CASE WHEN c.model_id = %(model)s THEN c.emb <=> %(vector)s::halfvec END AS distance,
          {words} AS words
@@ -146,6 +145,9 @@ _OF_FEW = """, {leg} AS (
 )"""
 _DENSE_FEW = _OF_FEW.format(leg="dense", score="distance")
 _LEXICAL_FEW = _OF_FEW.format(leg="lexical", score="words")
+_OR_MANY = """({cited}) UNION ALL
+SELECT {nothing}, count(*) FROM few HAVING count(*) = %(most)s
+"""
 
 _FOUND_LIVE = ("SELECT id FROM dense", "SELECT id FROM lexical")
 _FOUND_PAST = ("SELECT id, n FROM dense", "SELECT id, n FROM lexical")
@@ -287,8 +289,8 @@ COLUMNS = (
 class Shape:
     """Which statement is needed, for how many hits. `past`: of a moment or a branch. `condition` is
     a compiled filter; `of_chunk` and `facts` are its other forms. With `is_few` it leaves few:
-    their entries are in `passing`, or where chunks are asked, nothing is found unless they are less
-    than `most`. `approximate` is the width whose HNSW index finds the dense leg.
+    their entries are in `passing`, or where chunks are asked, they are less than `most`, or else
+    one row has no `chunk_id`. `approximate` is the width whose HNSW index finds the dense leg.
     """
 
     mode: SearchMode
@@ -333,6 +335,9 @@ def search_statement(shape: Shape) -> str:
             found = "(SELECT count(*) FROM dense)"
     text = "b.text || r.tail" if shape.mode is SearchMode.EXACT else "b.text"
     cited = _CITED.format(found=found, text=text, revision=_THEN if shape.past else _HEAD)
+    if shape.is_few and shape.asks_chunks:
+        nothing = ", ".join("NULL" for _ in COLUMNS[1:])
+        cited = _OR_MANY.format(cited=cited, nothing=nothing)
     statement = f"WITH {head}{body}{cited}"
     return statement.replace("%(limit)s", str(shape.limit)).replace("%(pool)s", str(shape.pool))
 
@@ -340,11 +345,6 @@ def search_statement(shape: Shape) -> str:
 def passing_statement(condition: str) -> str:
     """How many entries a filter leaves, and their ids as an array; at most `most`."""
     return _LIVE_LIST.replace("{condition}", condition)
-
-
-def any_statement(shape: Shape) -> str:
-    """Whether a filter that asks chunks leaves any."""
-    return _LIVE_ANY.format(places=_PLACES, rows=_known_rows(shape), condition=shape.of_chunk)
 
 
 def _asked(shape: Shape) -> str:

@@ -258,12 +258,15 @@ def _asker(filled: dict[str, Any], spaces: list[str], mode: Any, where: Any) -> 
     from apps.context import access, filters
     from apps.context.embeddings import QueryVector
     from apps.context.services import searching
+    from apps.context.types import SearchMode
 
     places = access.readable_spaces(scope=filled["scope"], names=spaces)
     condition = filters.compile_filter(where)
 
     def ask(query: tuple[str, str]) -> list[int]:
-        vector = QueryVector(values=tuple(json.loads(query[1])), model_id=filled["model"])
+        vector = None
+        if mode is not SearchMode.LEXICAL:
+            vector = QueryVector(values=tuple(json.loads(query[1])), model_id=filled["model"])
         asked = searching._Asked(
             query=query[0],
             limit=10,

@@ -209,14 +209,9 @@ def _find_few(
     few = replace(shape, is_few=True)
     if shape.asks_chunks:
         rows = _run(few, {**values, "most": queries.FILTERED_ROWS})
-        return rows if rows or not _leaves_any(shape, values) else None
+        return None if rows and rows[0]["chunk_id"] is None else rows
     passing = _few_entries(places, shape, values)
     return None if passing is None else _run(few, {**values, "passing": passing})
-
-
-def _leaves_any(shape: queries.Shape, values: Mapping[str, Any]) -> bool:
-    [(is_any,)] = _fetch(queries.any_statement(shape), queries.PLANNED_ONCE, values)
-    return bool(is_any)
 
 
 def _few_entries(
