@@ -40,7 +40,7 @@ def layers(scope: Scope) -> list[Health]:
     named = len(agents.list_agents(scope=scope, limit=_MOST))
     return [
         _said("Orchestration", "/runs", ready < 100, f"{ready:,} runs queued"),
-        _said("Agents", "/agents", True, f"{named} agents"),
+        _said("Agents", "/agents", True, f"{named} agent{'' if named == 1 else 's'}"),
         _said("Context", "/context", True, f"{len(spaces)} spaces · {chunks:,} chunks"),
         _said("Tools", "/tools", True, f"{len(tools.list_tools(scope=scope))} tools"),
         _said("Models", "/models", has_model, _model_state(has_model)),

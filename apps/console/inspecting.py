@@ -58,8 +58,9 @@ class Inspected:
 
 
 def inspect(scope: Scope, run_id: UUID, events: Sequence[EventView], anchor: str) -> Inspected:
-    """Raises `NotFound` for an anchor that names no step of the run."""
+    """`anchor` is that of a row, or a step's name. Raises `NotFound` where the run has neither."""
     event = _find(events, anchor)
+    anchor = anchor if _is_row(anchor, event) else f"s{event.seq}"
     result = _find_result(events, event)
     answered = event.type is EventType.MODEL_ANSWERED
     prompt = runs.get_prompt(scope=scope, run_id=run_id, seq=event.seq) if answered else []
@@ -79,11 +80,16 @@ def inspect(scope: Scope, run_id: UUID, events: Sequence[EventView], anchor: str
 
 
 def _find(events: Sequence[EventView], anchor: str) -> EventView:
-    number = anchor.removeprefix("s").removesuffix("p")
-    for event in events:
-        if str(event.seq) == number and event.type in _KINDS:
-            return event
+    steps = [event for event in events if event.type in _KINDS]
+    rows = (event for event in steps if _is_row(anchor, event))
+    named = (event for event in steps if event.step == anchor)
+    if found := next(rows, None) or next(named, None):
+        return found
     raise NotFound(f"This run has no step {anchor!r}. Open the run to see its steps.")
+
+
+def _is_row(anchor: str, event: EventView) -> bool:
+    return anchor in {f"s{event.seq}", f"s{event.seq}p"}
 
 
 def _find_result(events: Sequence[EventView], event: EventView) -> EventView:

@@ -6,7 +6,7 @@ from typing import Any, Concatenate, cast
 from urllib.parse import quote
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect
 from django.shortcuts import render as render_template
 from django.views.decorators.cache import never_cache
@@ -24,12 +24,12 @@ THEME_COOKIE = "octavo_theme"
 
 
 def signed_in[**P](
-    page: Callable[Concatenate[HttpRequest, Scope, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    page: Callable[Concatenate[HttpRequest, Scope, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page for somebody with a scope: strangers are sent to sign in, refusals become a page."""
 
     @wraps(page)
-    def view(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def view(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return redirect(f"/login?next={quote(request.get_full_path())}")
         scope: Scope | None = None
@@ -40,7 +40,7 @@ def signed_in[**P](
             shown = {"problem": refusal}
             return render(request, scope, "problem", shown, status=refusal.status)
 
-    return cast("Callable[Concatenate[HttpRequest, P], HttpResponse]", never_cache(view))
+    return cast("Callable[Concatenate[HttpRequest, P], HttpResponseBase]", never_cache(view))
 
 
 def scope_of(request: HttpRequest) -> Scope:

@@ -1,4 +1,4 @@
-"""The revisions of one key, their texts, and what changed between two of them."""
+"""The changes of a space, the revisions of one key, their texts, and what changed between two."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from apps.context import lineage, views
 from apps.context.models import Revision, Space
-from apps.context.types import Diff, DiffLine, Hunk
+from apps.context.types import Diff, DiffLine, Hunk, SpaceChange
 from octavo.kernel.errors import NotFound
 
 _AROUND = 3  # unchanged lines shown on either side of a change
@@ -43,6 +43,23 @@ def list_of(space: Space, key: str, *, limit: int, before: int | None = None) ->
 
 def find(space: Space, key: str, number: int) -> Revision | None:
     return _revisions(space, key).filter(number=number).first()
+
+
+def changes_of(space: Space, *, limit: int, before: int | None = None) -> list[SpaceChange]:
+    """See `selectors.list_changes`."""
+    made = Revision.objects.filter(space=space)
+    earlier = made if before is None else made.filter(seq__lt=before)
+    counted = earlier.values_list("seq").annotate(revisions=Count("id")).order_by("-seq")[:limit]
+    counts = dict(counted)
+    first = made.filter(seq__in=counts).order_by("-seq", "-operation", "entry__key").distinct("seq")
+    return [
+        SpaceChange(
+            key=revision.entry.key,
+            revision=views.revision_view(revision),
+            revisions=counts[revision.seq],
+        )
+        for revision in first.select_related("entry")
+    ]
 
 
 def diff(

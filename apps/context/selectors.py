@@ -18,6 +18,7 @@ from apps.context.types import (
     Reading,
     RevisionView,
     SnapshotView,
+    SpaceChange,
     SpaceView,
     Written,
 )
@@ -137,6 +138,16 @@ def list_revisions(
             f"There never was an entry {key!r} in the space {space!r}. List the space's entries."
         )
     return found
+
+
+def list_changes(
+    *, scope: Scope, space: str, limit: int = 50, before: int | None = None
+) -> list[SpaceChange]:
+    """What changed the space itself, the newest first; a branch begins with none. `before` is the
+    sequence number of the last change of the page before.
+    """
+    place = access.readable_space(scope=scope, name=space)
+    return history.changes_of(place, limit=limit, before=before)
 
 
 def find_written(*, revision_id: UUID) -> Written | None:

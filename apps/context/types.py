@@ -89,6 +89,17 @@ class RevisionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceChange:
+    """One transaction that changed a space: `revisions` came of it. `revision` of `key` stands for
+    them: the first one by key, a deletion only if all are.
+    """
+
+    key: str
+    revision: RevisionView
+    revisions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """A revision with its place, as those who react to it are told."""
 

@@ -38,6 +38,8 @@ def prepare_tour(scope: Scope) -> dict[str, str]:
         "spaces": "/context",
         "space": "/context/handbook",
         "search": "/context/handbook?q=backup",
+        "flags": "/context/shop-rules/flags",
+        "entry_form": "/context/handbook/edit/docs/files.md",
         "history": "/context/shop-rules/history?to=0",
         "branch": "/context/shop-rules-draft/merge",
         "entry": "/context/handbook/entry/docs/files.md",

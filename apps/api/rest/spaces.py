@@ -1,6 +1,5 @@
 """Spaces, their entries and revisions, and ingestion of uploaded files."""
 
-import tempfile
 from typing import IO, Any
 
 from django.http import FileResponse
@@ -256,15 +255,11 @@ class ExportView(ResourceView):
         responses={(200, "application/gzip"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, space: str) -> FileResponse:
-        file = tempfile.TemporaryFile()  # noqa: SIM115  the answer closes it when it is sent
-        try:
-            transferring.export_space(scope=self.scope, space=space, file=file)
-        except BaseException:
-            file.close()
-            raise
-        file.seek(0)
         return FileResponse(
-            file, as_attachment=True, filename=f"{space}.tar.gz", content_type="application/gzip"
+            transferring.open_export(scope=self.scope, space=space),
+            as_attachment=True,
+            filename=f"{space}.tar.gz",
+            content_type="application/gzip",
         )
 
 

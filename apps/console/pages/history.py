@@ -1,4 +1,4 @@
-"""A space through time: named moments, the space as it stood then, and the way back to it."""
+"""A space through time: its changes, named moments, how it stood then, and the way back to it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,13 +14,15 @@ from apps.governance.types import Action
 from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
 
-_MOST = 100
+_MOST, PAGE = 100, 30
 
 
 @require_GET
 @web.signed_in
 def show(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
-    """`?to=41` or `?to=reviewed-may` shows what going back there would change."""
+    """`?to=41` or `?to=reviewed-may` shows what going back there would change; `?before=41` the
+    changes before that one.
+    """
     return render(
         request, scope, space, to=request.GET.get("to", "").replace("\0", "").strip()[:63]
     )
@@ -101,7 +103,13 @@ def render(
     is_tidy: bool = False,
 ) -> HttpResponse:
     """The page; `is_tidy` says that somebody asked to tidy up and there was nothing to do."""
+    before = request.GET.get("before", "")
+    changes = context.list_changes(
+        scope=scope, space=space, limit=PAGE + 1, before=int(before) if _is_number(before) else None
+    )
     shown: dict[str, Any] = {
+        "changes": changes[:PAGE],
+        "older": changes[PAGE - 1].revision.seq if len(changes) > PAGE else None,
         "space": context.get_space(scope=scope, name=space),
         "snapshots": context.list_snapshots(scope=scope, space=space, limit=_MOST),
         "branches": context.list_branches(scope=scope, space=space, limit=_MOST),

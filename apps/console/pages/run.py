@@ -15,6 +15,7 @@ from apps.orchestration import selectors as runs
 from apps.orchestration.services import control, retrying
 from apps.orchestration.types.runs import EventType, EventView, RunView
 from octavo.kernel import ids
+from octavo.kernel.errors import NotFound
 from octavo.kernel.scope import Scope
 
 _FORKABLE = {
@@ -28,14 +29,14 @@ _DETAIL = '<div id="detail" hx-morph-skip></div>'
 @require_GET
 @web.signed_in
 def show(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
-    """The whole page. `?step=s12` opens a step without JavaScript."""
+    """The whole page. `?step=s12` or `?step=tools.1.0` opens a step without JavaScript."""
     key = _decoded(run_id)
     rights = picturing.rights_of(scope)
     picture = picturing.draw(scope, key, rights)
     html = picture.html_for(request)
     anchor = request.GET.get("step", "")
     if anchor:
-        opened = _detail(scope, key, anchor)
+        anchor, opened = _detail_if_any(scope, key, anchor)
         html = html.replace(_DETAIL, f'<div id="detail" hx-morph-skip>{opened}</div>')
     shown = {
         "run": presenting.run_line(runs.get_run(scope=scope, run_id=key)),
@@ -51,15 +52,26 @@ def show(request: HttpRequest, scope: Scope, run_id: str) -> HttpResponse:
 @web.signed_in
 def step(request: HttpRequest, scope: Scope, run_id: str, anchor: str) -> HttpResponse:
     """One step, opened, as a part of the page."""
-    return HttpResponse(_detail(scope, _decoded(run_id), anchor))
+    _, opened = _detail(scope, _decoded(run_id), anchor)
+    return HttpResponse(opened)
 
 
-def _detail(scope: Scope, run_id: UUID, anchor: str) -> str:
+def _detail_if_any(scope: Scope, run_id: UUID, anchor: str) -> tuple[str, str]:
+    """As `_detail`; nothing for a step that the picture does not show, such as the episode's."""
+    try:
+        return _detail(scope, run_id, anchor)
+    except NotFound:
+        return "", ""
+
+
+def _detail(scope: Scope, run_id: UUID, anchor: str) -> tuple[str, str]:
+    """The anchor of the step's row, and the step opened."""
     events = runs.list_events(scope=scope, run_id=run_id, limit=picturing.MOST_EVENTS)
     opened = inspecting.inspect(scope, run_id, events, anchor)
     run = runs.get_run(scope=scope, run_id=run_id)
     fork_at = _fork_address(run, opened.result) if web.may(scope, Action.RUN_START) else ""
-    return render_to_string("console/_step.html", {"step": opened, "fork_at": fork_at})
+    shown = {"step": opened, "fork_at": fork_at}
+    return opened.anchor, render_to_string("console/_step.html", shown)
 
 
 def _fork_address(run: RunView, result: EventView) -> str:

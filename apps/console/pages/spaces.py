@@ -1,9 +1,11 @@
-"""The context store: spaces, their entries as a tree, search, and files on their way in."""
+"""The context store: spaces, their entries as a tree, search, what is in doubt, and files on their
+way in and out.
+"""
 
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
@@ -12,14 +14,14 @@ from apps.console import web
 from apps.console.pages.history import moment_of, stood_of
 from apps.console.trees import tree_of
 from apps.context import selectors as context
-from apps.context.services import ingestion, searching, spaces
+from apps.context.services import ingestion, searching, spaces, transferring
 from apps.context.types import Moment, SearchMode, SpaceKind
 from apps.governance.types import Action
 from octavo.kernel import ids
 from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
 
-_MOST, _MOST_ENTRIES, _MOST_AGENTS, _HITS = 200, 1000, 1000, 10
+_MOST, _MOST_ENTRIES, _MOST_AGENTS, _MOST_FLAGS, _HITS = 200, 1000, 1000, 200, 10
 
 
 @require_GET
@@ -124,6 +126,31 @@ def _search(request: HttpRequest, scope: Scope, space: str, as_of: Moment | None
     except OctavoError as refusal:
         return {**shown, "search_refusal": refusal.detail, "hits": ()}
     return {**shown, "hits": found.hits, "degraded": found.degraded}
+
+
+@require_GET
+@web.signed_in
+def flags(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
+    """What no longer holds, rests on what was changed since, or is contradicted."""
+    found = context.list_flags(scope=scope, space=space, limit=_MOST_FLAGS + 1)
+    shown = {
+        "space": context.get_space(scope=scope, name=space),
+        "flags": found[:_MOST_FLAGS],
+        "is_cut": len(found) > _MOST_FLAGS,
+    }
+    return web.render(request, scope, "flags", shown)
+
+
+@require_GET
+@web.signed_in
+def export(request: HttpRequest, scope: Scope, space: str) -> HttpResponseBase:
+    """The space and its history as plain files."""
+    return FileResponse(
+        transferring.open_export(scope=scope, space=space),
+        as_attachment=True,
+        filename=f"{space}.tar.gz",
+        content_type="application/gzip",
+    )
 
 
 @require_POST

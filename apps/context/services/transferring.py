@@ -1,6 +1,7 @@
 """Takes a space out as plain files and brings it in elsewhere, with its whole history."""
 
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, Any
@@ -48,6 +49,18 @@ LEFT JOIN embedding AS k ON k.organisation_id = %(organisation)s AND k.hash = n.
 ORDER BY n.born
 RETURNING entry_id, hash, born, id
 """
+
+
+def open_export(*, scope: Scope, space: str) -> IO[bytes]:
+    """A temporary file with the archive of `space`, at its beginning; gone when it is closed."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+    try:
+        export_space(scope=scope, space=space, file=file)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
 
 
 def export_space(*, scope: Scope, space: str, file: IO[bytes]) -> None:

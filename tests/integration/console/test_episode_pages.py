@@ -45,6 +45,6 @@ def test_a_run_and_its_episode_lead_to_each_other(
     assert remembering.record_due() == 1
     assert f'href="{episode}"' in text_of(admin.get(page))
     told = text_of(admin.get(episode))
-    assert f'href="{page}"' in told
+    assert f'href="{page}?step=episode"' in told
     assert 'href="/context/bakery/entry/oven.md?revision=1"' in told
     assert OVEN in told

@@ -102,3 +102,14 @@ def test_a_wait_for_the_clock_says_until_when(admin: Client, bench: Bench) -> No
     assert "Waiting for the clock" in html
     assert rows_in(html) == ["patient", "plan", "wait"]
     assert "UTC" in html
+
+
+def test_a_step_opens_by_the_name_that_what_it_wrote_has_kept(admin: Client, bench: Bench) -> None:
+    runs.save(bench.scope, "bee", tools=("box_look",))
+    run = runs.start(bench.scope, "bee", calls=[["box_look", {"n": 7}]], answer="seen")
+    runs.advance(bench.scope, run.id)
+    html = page_of(admin, run.id, "?step=tools.1.0")
+    opened = re.search(r'data-opened="(s\d+)"', html)
+    assert opened is not None
+    assert f'data-anchor="{opened[1]}"' in html
+    assert 'data-opened=""' in page_of(admin, run.id, "?step=episode")

@@ -39,6 +39,12 @@ document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
 });
+document.addEventListener("input", (event) => {
+  if (event.target.matches("[data-told]")) event.target.closest("label").querySelector("output").value = event.target.value;
+});
+document.addEventListener("pointerup", (event) => {
+  if (event.target.matches("[data-told]")) event.target.form.requestSubmit();
+});
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });
