@@ -38,6 +38,7 @@ def prepare_tour(scope: Scope) -> dict[str, str]:
         "spaces": "/context",
         "space": "/context/handbook",
         "search": "/context/handbook?q=backup",
+        "legs": "/context/handbook?q=backup&mode=side+by+side&where={}",
         "flags": "/context/shop-rules/flags",
         "entry_form": "/context/handbook/edit/docs/files.md",
         "history": "/context/shop-rules/history?to=0",

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.agents import selectors as agents
-from apps.console import web
+from apps.console import comparing, web
 from apps.console.pages.history import moment_of, stood_of
 from apps.console.trees import tree_of
 from apps.context import selectors as context
@@ -22,6 +22,8 @@ from octavo.kernel.errors import InvalidInput, OctavoError
 from octavo.kernel.scope import Scope
 
 _MOST, _MOST_ENTRIES, _MOST_AGENTS, _MOST_FLAGS, _HITS = 200, 1000, 1000, 200, 10
+_LONGEST_FILTER = 2000
+COMPARED = "side by side"
 
 
 @require_GET
@@ -84,7 +86,7 @@ def _show(
         "space": place,
         "tree": tree_of(entries),
         "is_cut": len(entries) == _MOST_ENTRIES,
-        "modes": list(SearchMode),
+        "modes": [*SearchMode, COMPARED],
         "stood": stood_of(as_of),
         "may_write": as_of is None and web.may(scope, Action.CONTEXT_WRITE),
         "most_bytes": settings.MAX_FILE_BYTES,
@@ -109,20 +111,19 @@ def _granted(scope: Scope, space: str) -> list[tuple[str, str]]:
 
 def _search(request: HttpRequest, scope: Scope, space: str, as_of: Moment | None) -> dict[str, Any]:
     words = request.GET.get("q", "").replace("\0", "").strip()[: searching.MAX_QUERY]
+    filtered = request.GET.get("where", "").replace("\0", "").strip()[:_LONGEST_FILTER]
     mode = request.GET.get("mode", "")
-    mode = mode if mode in list(SearchMode) else SearchMode.HYBRID
-    shown: dict[str, Any] = {"q": words, "mode": mode}
+    mode = mode if mode in {*SearchMode, COMPARED} else SearchMode.HYBRID
+    shown: dict[str, Any] = {"q": words, "mode": mode, "where": filtered}
     if not words:
         return shown
     try:
-        found = searching.search(
-            scope=scope,
-            query=words,
-            spaces=[space],
-            limit=_HITS,
-            mode=SearchMode(mode),
-            as_of=as_of,
-        )
+        where = comparing.read_filter(filtered)
+        asked: dict[str, Any] = {"scope": scope, "query": words, "as_of": as_of, "where": where}
+        if mode == COMPARED:
+            rows = comparing.compare_legs(space=space, limit=_HITS, **asked)
+            return {**shown, "legs": comparing.LEGS, "compared": rows}
+        found = searching.search(spaces=[space], limit=_HITS, mode=SearchMode(mode), **asked)
     except OctavoError as refusal:
         return {**shown, "search_refusal": refusal.detail, "hits": ()}
     return {**shown, "hits": found.hits, "degraded": found.degraded}
