@@ -35,7 +35,7 @@ def parse(*, name: str, data: bytes) -> Parsed:
 
     Raises `UnreadableFile` naming the file, the cause and the next step.
     """
-    if data[:1024].lstrip().startswith(b"%PDF-"):
+    if _is_pdf(data):
         from apps.context import pdf  # loads pdfium: only processes that read a PDF pay for it
 
         text, pages = pdf.read(name=name, data=data)
@@ -49,6 +49,15 @@ def parse(*, name: str, data: bytes) -> Parsed:
     if suffix in _HTML:
         return Parsed(text=html.to_markdown(text), metadata={})
     return Parsed(text=text, metadata={})
+
+
+def is_plain(*, name: str, data: bytes) -> bool:
+    """Whether `parse` reads the file without a native library, which a file may bring down."""
+    return not _is_pdf(data) and PurePath(name).suffix.lower() not in office.TYPES
+
+
+def _is_pdf(data: bytes) -> bool:
+    return data[:1024].lstrip().startswith(b"%PDF-")
 
 
 def _decode(name: str, data: bytes) -> str:

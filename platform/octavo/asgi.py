@@ -33,7 +33,7 @@ from octavo.static_files import StaticFiles  # noqa: E402
 
 _static = StaticFiles()
 _stopping, _wake = threading.Event(), threading.Event()
-_INGEST = re.compile(r"/api/v1/spaces/[^/]+/ingest|/context/[^/]+/upload")
+_UPLOAD = re.compile(r"/api/v1/spaces/[^/]+/(ingest|entries/.+)|/context/[^/]+/upload")
 _FILES_AT_ONCE = 4  # so many files of the largest size fit into one upload
 
 
@@ -134,10 +134,10 @@ async def _bounded(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def _body_limit(scope: dict[str, Any]) -> int:
-    """Uploads may be large where files are ingested, and there only for who shows a credential."""
+    """Uploads may be large where files are taken, and there only for who shows a credential."""
     is_form = _header(scope, b"content-type").lower().startswith(b"multipart/form-data")
     is_known = _header(scope, b"authorization") or _header(scope, b"cookie")
-    if is_form and is_known and _INGEST.fullmatch(scope["path"]):
+    if is_form and is_known and _UPLOAD.fullmatch(scope["path"]):
         return int(settings.MAX_FILE_BYTES) * _FILES_AT_ONCE
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 

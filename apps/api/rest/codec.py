@@ -91,6 +91,18 @@ def load_object(body: bytes) -> dict[str, Any]:
     return value
 
 
+def load_member(name: str, text: str) -> Any:
+    """The JSON value that a form has in its field `name`. Raises `InvalidInput`."""
+    body = text.encode(errors="replace")
+    _refuse_too_many(body)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _invalid([name], f"Not valid JSON: {error.msg} at column {error.colno}.") from None
+    _refuse_unstorable({name: value})
+    return value
+
+
 def _name(value: Any) -> str:
     names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")

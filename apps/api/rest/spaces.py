@@ -1,5 +1,7 @@
 """Spaces, their entries and revisions, and ingestion of uploaded files."""
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import IO, Any
 
 from django.http import FileResponse
@@ -11,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.rest.base import ResourceView, idempotent
+from apps.api.rest.codec import JSONParser, load_member
 from apps.api.rest.fields import IdField, ObjectField, StrictSerializer, TimeField
 from apps.api.rest.moments import MomentField
 from apps.api.rest.paging import PageQuery, cursor_number, page
@@ -88,6 +91,28 @@ class EntryBody(StrictSerializer):
     expires_at = TimeField(
         allow_null=True, default=None, help_text="When the entry is to be deleted by itself."
     )
+
+
+class EntryForm(EntryBody):
+    """The same as a multipart form: `content`, or a `file` that is read for its text. `metadata`
+    and `sources` are JSON.
+    """
+
+    content = serializers.CharField(trim_whitespace=False, allow_blank=True, required=False)
+    file = serializers.FileField(
+        required=False, help_text="Text, Markdown, source code, HTML or PDF; by the extra, office."
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        given = {name: data[name] for name in data}
+        for name in {"metadata", "sources"} & given.keys():
+            given[name] = load_member(name, str(given[name]))
+        return super().to_internal_value(given)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("content" in attrs) == ("file" in attrs):
+            raise serializers.ValidationError({"file": ["Send either `file` or `content`."]})
+        return attrs
 
 
 class WrittenSerializer(serializers.Serializer[WriteResult]):
@@ -290,6 +315,7 @@ class EntriesView(ResourceView):
 
 class EntryDetailView(ResourceView):
     tag = "context"
+    parser_classes = (JSONParser, MultiPartParser)
 
     @extend_schema(
         operation_id="get_entry",
@@ -310,8 +336,8 @@ class EntryDetailView(ResourceView):
 
     @extend_schema(
         operation_id="write_entry",
-        summary="Write an entry",
-        request=EntryBody,
+        summary="Write an entry, from a text or a file",
+        request={"application/json": EntryBody, "multipart/form-data": EntryForm},
         responses=WrittenSerializer,
         examples=[
             OpenApiExample(
@@ -322,7 +348,10 @@ class EntryDetailView(ResourceView):
         ],
     )
     def put(self, request: Request, space: str, key: str) -> Response:
-        body = self.checked(EntryBody)
+        is_form = hasattr(request.data, "getlist")
+        body = self.checked(EntryForm if is_form else EntryBody)
+        if file := body.get("file"):
+            body |= self._read(space, key, file, body["metadata"])
         written = writing.write_entry(
             scope=self.scope,
             space=space,
@@ -339,6 +368,17 @@ class EntryDetailView(ResourceView):
             expires_at=body["expires_at"],
         )
         return self.shaped(WrittenSerializer, written)
+
+    def _read(
+        self, space: str, key: str, file: IO[bytes], metadata: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """What the file says, and about itself, unless the form says otherwise. A file whose name
+        has no ending is read as the key says.
+        """
+        name = file.name if PurePath(file.name).suffix else key
+        parsed = ingestion.read_upload(scope=self.scope, space=space, name=name, file=file)
+        merged = {**parsed.metadata, **(metadata or {})}
+        return {"content": parsed.text, "metadata": merged or metadata}
 
     @extend_schema(
         operation_id="delete_entry",

@@ -116,6 +116,7 @@ urlpatterns = [
     path("spaces/<str:space>/entries/<path:key>/used-by", versions.EntryReadersView.as_view()),
     path("spaces/<str:space>/entries/<path:key>", spaces.EntryDetailView.as_view()),
     path("spaces/<str:space>/export", spaces.ExportView.as_view()),
+    path("spaces/<str:space>/changes", versions.SpaceChangesView.as_view()),
     path("spaces/<str:space>/snapshots", versions.SnapshotsView.as_view()),
     path("spaces/<str:space>/snapshots/<str:name>", versions.SnapshotDetailView.as_view()),
     path("spaces/<str:space>/rollback", versions.RollbackView.as_view()),

@@ -26,6 +26,7 @@ from apps.context.types import (
     Resolution,
     Side,
     SnapshotView,
+    SpaceChange,
 )
 from octavo.kernel.ids import Kind
 
@@ -69,6 +70,14 @@ class DiffSerializer(serializers.Serializer[Diff]):
     removed = serializers.IntegerField()
     hunks = HunkSerializer(many=True)
     unified = serializers.CharField()
+
+
+class SpaceChangeSerializer(serializers.Serializer[SpaceChange]):
+    """One transaction. `revision` of `key` stands for the `revisions` that came of it."""
+
+    key = serializers.CharField()
+    revision = RevisionSerializer()
+    revisions = serializers.IntegerField()
 
 
 class SnapshotBody(StrictSerializer):
@@ -196,6 +205,26 @@ class EntryReadersView(ResourceView):
             query=query,
             serializer=ReadingSerializer,
             cursor_of=lambda reading: reading.id,
+        )
+
+
+class SpaceChangesView(ResourceView):
+    tag = "context"
+
+    @extend_schema(
+        operation_id="list_space_changes",
+        summary="List what changed a space",
+        parameters=[PageQuery],
+        responses=listed(SpaceChangeSerializer),
+    )
+    def get(self, request: Request, space: str) -> Response:
+        return page(
+            lambda limit, before: selectors.list_changes(
+                scope=self.scope, space=space, limit=limit, before=cursor_number(before)
+            ),
+            query=self.query(PageQuery),
+            serializer=SpaceChangeSerializer,
+            cursor_of=lambda change: change.revision.seq,
         )
 
 

@@ -6,13 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
+from typing import IO
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 from django.db.models.functions import Now
 
-from apps.context import access, filing, receiving, unpacking, views, walking
+from apps.context import (
+    access,
+    filing,
+    parser_process,
+    parsing,
+    receiving,
+    unpacking,
+    views,
+    walking,
+)
 from apps.context.models import IngestFile, IngestJob
 from apps.context.types import FileReport, FileStatus, IngestJobView, UnreadableFile
 from octavo.kernel import audit, ids, jobs
@@ -64,6 +74,21 @@ def ingest_paths(
         reports.append(report)
         on_file(report)
     return reports
+
+
+def read_upload(*, scope: Scope, space: str, name: str, file: IO[bytes]) -> parsing.Parsed:
+    """What a file that is to become an entry of `space` says. Raises `TooLarge` for one over the
+    cap, `UnreadableFile` for one without text; before it is read, whatever keeps the caller from
+    writing there.
+    """
+    access.writable_space(scope=scope, name=space)
+    receiving.check([(name, file)])
+    data = file.read()
+    read = parsing.parse if parsing.is_plain(name=name, data=data) else parser_process.parse
+    parsed = read(name=name, data=data)
+    if not parsed.text.strip():
+        raise UnreadableFile(f"{name} is empty: there is no text in it to keep.")
+    return parsed
 
 
 def start_job(*, scope: Scope, space: str, uploads: Sequence[receiving.Upload]) -> IngestJobView:

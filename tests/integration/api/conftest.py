@@ -68,10 +68,12 @@ class Api:
         files: list[tuple[str, bytes]],
         *,
         idempotency_key: str = "",
+        method: str = "POST",
+        part: str = "files",
         **fields: Any,
     ) -> Answer:
         boundary = "octavo-test-boundary"
-        parts = [_part(boundary, f'name="files"; filename="{name}"', data) for name, data in files]
+        parts = [_part(boundary, f'name="{part}"; filename="{name}"', data) for name, data in files]
         parts += [
             _part(boundary, f'name="{field}"', str(value).encode())
             for field, values in fields.items()
@@ -80,7 +82,7 @@ class Api:
         body = b"".join([*parts, f"--{boundary}--\r\n".encode()])
         headers = {"Idempotency_Key": idempotency_key} if idempotency_key else {}
         return self.request(
-            "POST",
+            method,
             address,
             body,
             content_type=f"multipart/form-data; boundary={boundary}",

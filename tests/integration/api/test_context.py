@@ -120,6 +120,13 @@ def test_a_space_is_compared_named_and_taken_back(api: Any, space: str) -> None:
     assert api.get(f"{path}?revision=2").body["content"] == "Nothing is refunded."
     when = api.get(f"{path}/history").body["items"][1]["created_at"]
     assert api.get(f"{path}?as_of={when}").body["content"] == "Nothing is refunded."
+    changes = api.get("spaces/rules/changes?limit=2").body
+    told = [(c["revision"]["seq"], c["revision"]["operation"]) for c in changes["items"]]
+    assert told == [(3, "rollback"), (2, "write")]
+    assert changes["items"][0]["revision"]["why"] == "It was right."
+    rest = api.get(f"spaces/rules/changes?limit=2&cursor={changes['next_cursor']}").body
+    assert [(c["key"], c["revisions"]) for c in rest["items"]] == [("docs/refunds.md", 1)]
+    assert rest["next_cursor"] is None
     search = {"query": "refunded", "spaces": ["rules"], "as_of": 2, "mode": "lexical"}
     assert api.post("context/search", search).body["as_of"] == {"rules": 2}
     assert api.get("spaces/rules/snapshots").body["items"][0]["name"] == "first"

@@ -300,9 +300,11 @@ UPLOAD = "multipart/form-data; boundary=x"
         ("/api/v1/runs", "Bearer x", False),
         ("/api/v1/spaces/a/ingest", "", False),
         ("/api/v1/spaces/a/ingest", "Bearer x", True),
+        ("/api/v1/spaces/a/entries/b/c.pdf", "", False),
+        ("/api/v1/spaces/a/entries/b/c.pdf", "Bearer x", True),
     ],
 )
-def test_a_large_form_is_taken_only_where_files_are_ingested(
+def test_a_large_form_is_taken_only_where_files_are_kept(
     small: Web, path: str, credential: str, allowed: bool
 ) -> None:
     with closing(small.connect()) as connection:
