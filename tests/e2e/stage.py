@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from apps.accounts import services as accounts
 from apps.agents.services import definitions
@@ -120,7 +121,15 @@ def aside[T](work: Callable[[], T]) -> T:
 @contextmanager
 def set_up(installation: Any, processes: Any, port: int) -> Iterator[Stage]:
     """Everything up to the first page: processes, models, spaces, agents."""
-    shop.register()
+    from apps.tools import registry
+
+    # The shop's tools go at the end: other tests of this process count those that there are.
+    with patch.dict(registry._tools), patch.dict(registry._views):
+        shop.register()
+        yield from _set_up(installation, processes, port)
+
+
+def _set_up(installation: Any, processes: Any, port: int) -> Iterator[Stage]:
     scope = installation.scope
     model = processes.model(timeout=180)
     url = f"http://127.0.0.1:{port}"

@@ -1,7 +1,7 @@
 """Writing an entry by hand, new or the next revision of one, and never over what was not seen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from apps.console.pages.history import moment_of
 from apps.context import selectors as context
 from apps.context.services import writing
 from apps.context.types import EntryKind, EntryView
-from octavo.kernel.errors import Conflict, InvalidInput, OctavoError
+from octavo.kernel.errors import Conflict, InvalidInput, NotFound, OctavoError
 from octavo.kernel.scope import Scope
 
 MOST_EDITED = 400_000  # characters
@@ -43,34 +43,46 @@ def create(request: HttpRequest, scope: Scope, space: str) -> HttpResponse:
     if request.method == "GET":
         return _page(request, scope, space, Form(key=request.GET.get("key", "")[:500]))
     form = _typed(request.POST, web.text_of(request.POST, "key", most=1000))
-    try:
-        return _save(scope, space, form, None)
-    except Conflict as taken:
-        there = context.get_entry(scope=scope, space=space, key=form.key)
-        return _page(request, scope, space, form, there=there, refusal=taken)
-    except OctavoError as refusal:
-        return _page(request, scope, space, form, refusal=refusal)
+    return _answer(request, scope, space, form, None)
 
 
 @require_http_methods(["GET", "POST"])
 @web.signed_in
 def edit(request: HttpRequest, scope: Scope, space: str, key: str) -> HttpResponse:
+    if request.method == "POST":
+        form, entry = _typed(request.POST, key), _find(scope, space, key)
+        if entry is None and form.base:
+            gone = Conflict(f"{key} was deleted while you were editing. Saving writes it anew.")
+            return _page(request, scope, space, replace(form, base=0), refusal=gone)
+        return _answer(request, scope, space, form, entry)
     entry = context.get_entry(scope=scope, space=space, key=key)
     if len(entry.text) > MOST_EDITED:
         raise InvalidInput(
             f"{key!r} has more than {MOST_EDITED:,} characters, too many for a form. Upload the "
             "changed file, or send it to the API."
         )
-    if request.method == "GET":
-        return _page(request, scope, space, _form_of(entry), entry=entry)
-    form = _typed(request.POST, key)
+    return _page(request, scope, space, _form_of(entry), entry=entry)
+
+
+def _answer(
+    request: HttpRequest, scope: Scope, space: str, form: Form, entry: EntryView | None
+) -> HttpResponse:
+    """Save the form, or show it again with what is wrong."""
     try:
         return _save(scope, space, form, entry)
-    except Conflict as changed:
-        newest = context.get_entry(scope=scope, space=space, key=key)
-        return _page(request, scope, space, form, entry=newest, there=newest, refusal=changed)
+    except Conflict as conflict:
+        there = _find(scope, space, form.key)
+        newest = there if entry else None
+        return _page(request, scope, space, form, entry=newest, there=there, refusal=conflict)
     except OctavoError as refusal:
         return _page(request, scope, space, form, entry=entry, refusal=refusal)
+
+
+def _find(scope: Scope, space: str, key: str) -> EntryView | None:
+    try:
+        return context.get_entry(scope=scope, space=space, key=key)
+    except NotFound:
+        return None
 
 
 def _save(scope: Scope, space: str, form: Form, entry: EntryView | None) -> HttpResponse:

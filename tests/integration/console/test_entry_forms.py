@@ -113,6 +113,19 @@ def test_an_edit_never_goes_over_what_was_not_seen(admin: Client, notes: Any) ->
     assert written(notes, "tea.md").text == "At <six>."
 
 
+def test_an_edit_of_what_was_deleted_is_not_lost(admin: Client, notes: Any) -> None:
+    from apps.context.services import writing
+
+    writing.delete_entry(scope=notes, space="notes", key="tea.md", why="Cold.")
+    given = {"base": "2", "kind": "document", "text": "At six.", "why": "Earlier."}
+    html = text_of(admin.post("/context/notes/edit/tea.md", given), 409)
+    assert "was deleted while you were editing" in html
+    assert "At six." in html
+    assert 'name="base" value="0"' in html
+    assert admin.post("/context/notes/edit/tea.md", {**given, "base": "0"}).status_code == 302
+    assert written(notes, "tea.md").text == "At six."
+
+
 def test_what_has_no_form_says_why(admin: Client, notes: Any, installation: Any) -> None:
     from apps.context.services import writing
     from tests.integration.console.test_pages import viewer
