@@ -14,7 +14,7 @@ POOL = 100  # candidates of each leg
 EXACT_ROWS = 20_000  # up to so many visible rows an exact scan is fast and misses nothing
 FILTERED_ROWS = 5_000  # the same behind a filter, which must be evaluated first
 INDEXED_DIMENSIONS = frozenset({384, 768, 1024, 1536})
-DENSE_WEIGHT = {SpaceKind.TEXT: 0.55, SpaceKind.CODE: 0.8, SpaceKind.DIALOGUE: 0.3}
+DENSE_WEIGHT = {SpaceKind.TEXT: 0.6, SpaceKind.CODE: 0.8, SpaceKind.DIALOGUE: 0.3}
 
 # Which indexes serve is decided by the shape of a statement, so one plan serves all its values: to
 # plan takes longer than to search. Its numbers of rows are part of its text, for the planner.
