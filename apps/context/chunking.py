@@ -19,10 +19,10 @@ from apps.context.types import SpaceKind
 
 TARGET_CHARACTERS = (500, 800)
 MAX_TOKENS = 220
+CONTEXT_CHARACTERS = 500  # of a neighbouring turn
 _FRAGMENT = 120  # a shorter piece (a heading, an opening fence) joins the one after it
 _JOINED = 1000
 _TITLE = 160
-_CONTEXT = 500  # characters of a neighbouring turn that count
 
 # A page or an office document is kept as the Markdown that was made of it.
 _MARKDOWN = {".md", ".markdown", ".mdx", ".rmd", ".html", ".htm", ".xhtml", *office.TYPES}
@@ -154,7 +154,7 @@ def _turns(text: str) -> Iterator[Piece]:
     start = 0
     for place, turn in enumerate(turns):
         around = (*turns[max(0, place - 1) : place], *turns[place + 1 : place + 2])
-        context = "\n".join(other.strip()[:_CONTEXT] for other in around)
+        context = "\n".join(other.strip()[:CONTEXT_CHARACTERS] for other in around)
         for part in _cut(turn, Syntax.PROSE):
             yield Piece(text=part, heading="", start=start, context=context)
             start += len(part)

@@ -163,9 +163,10 @@ class Embedding(models.Model):
 
 class Chunk(models.Model):
     """The search row. `bm` holds BM25 term weights, `terms` the same terms hashed with the space,
-    which makes the inverted index blind to other tenants. `metadata` is that of the entry's head
-    while the chunk lives; an index has their values, hashed with the space too. The indexes are in
-    the migrations 0002, 0005 and 0006.
+    which makes the inverted index blind to other tenants; both know the turns next to an entry that
+    is one turn (see `turns`). `metadata` is that of the entry's head while the chunk lives; an
+    index has their values, hashed with the space too. The indexes are in the migrations 0002, 0005
+    and 0006.
     """
 
     space = models.ForeignKey(Space, on_delete=models.CASCADE, related_name="+")

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 from django.db import connection
 
-from apps.context import lineage, revising
+from apps.context import lineage, revising, turns
 from apps.context.models import Entry, Revision, Space
 from apps.context.types import Operation
 from octavo.kernel import ids
@@ -137,6 +137,7 @@ def restore(*, scope: Scope, space: Space, targets: Sequence[Target], reason: Re
         present = sum(is_there(t.revision) for t in targets)
         present -= sum(entry.head_number > 0 and not entry.is_deleted for entry in entries)
         cursor.execute(_COUNT, values | {"chunks": born - died, "present": present})
+    turns.settle(space=space, keys=[target.key for target in targets])
     return born + died
 
 

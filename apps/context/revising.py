@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import F
 from psycopg.types.json import Jsonb
 
-from apps.context import lineage
+from apps.context import lineage, turns
 from apps.context.chunking import Piece
 from apps.context.models import Entry, Revision, Space
 from apps.context.types import EntryKind, Operation
@@ -157,6 +157,7 @@ def revise(*, scope: Scope, space: Space, draft: Draft) -> Revised:
     if draft.operation != Operation.DELETE:
         events.emit("context.entry_written", revision_id=str(revision.id))
     _advance(space, entry, revision, chunks=born - died)
+    turns.settle(space=space, keys=[draft.key])
     return Revised(revision=revision, entry=entry, born=born, died=died)
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
-from apps.context import access, archive, embeddings, history, lexicon, lineage, views
+from apps.context import access, archive, embeddings, history, lexicon, lineage, turns, views
 from apps.context.chunking import Piece
 from apps.context.models import Chunk, Entry, Revision, Snapshot, Space
 from apps.context.services import spaces
@@ -301,6 +301,7 @@ def _finish(
     place.entry_count = sum(not entry.is_deleted for entry in entries)
     place.chunk_count = sum(died is None for _, _, _, died in rows)
     place.save(update_fields=["seq", "entry_count", "chunk_count"])
+    turns.settle(space=place, keys=[entry.key for entry in entries])
 
 
 def _time(text: str | None) -> datetime | None:

@@ -22,6 +22,7 @@ from apps.context import (
     reembedding,
     requirements,
     revising,
+    turns,
     views,
 )
 from apps.context.chunking import Piece
@@ -179,6 +180,8 @@ def erase_entry(*, scope: Scope, space: str, key: str, why: str) -> int:
         branches = erasure.lock_branches(locked)
         chunks, texts = erasure.erase(scope=scope, space=locked, entry=entry)
         texts += erasure.erase_in_branches(scope=scope, branches=branches, key=key)
+        for layer in (locked, *branches):
+            turns.forget(space=layer, key=key)
         audit.record(
             scope=scope,
             action="context.erase",
