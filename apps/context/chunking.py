@@ -89,11 +89,6 @@ class Piece:
         body = self.text.strip()
         return f"{self.heading}\n{body}" if self.heading and body else body
 
-    @property
-    def worded(self) -> str:
-        """What is searched by its words: all of it."""
-        return f"{self.indexed}\n{self.context}" if self.context else self.indexed
-
 
 def syntax_of(key: str, kind: SpaceKind) -> Syntax:
     """Told by the name's ending; a name without a known one is code in a space of code."""

@@ -35,9 +35,9 @@ _GIVE_BIRTH = """
 INSERT INTO chunk (space_id, entry_id, hash, born, model_id, dimensions, emb, bm, terms, metadata)
 SELECT %(space)s, said.entry_id, said.hash, %(seq)s, coalesce(k.model_id, old.model_id),
        coalesce(vector_dims(k.emb)::smallint, old.dimensions), coalesce(k.emb, old.emb), old.bm,
-       CASE WHEN old.space_id = %(space)s THEN old.terms ELSE lex_scoped_terms(%(space)s, lex_terms(
-         %(kind)s, (SELECT concat_ws(E'\n', b.heading, b.text, b.context) FROM blob AS b
-                    WHERE b.organisation_id = %(organisation)s AND b.hash = said.hash))) END,
+       CASE WHEN old.space_id = %(space)s THEN old.terms ELSE lex_scoped_terms(%(space)s, (
+         SELECT lex_passage(%(kind)s, b.heading, b.text, b.context) FROM blob AS b
+         WHERE b.organisation_id = %(organisation)s AND b.hash = said.hash)) END,
        said.metadata
 FROM said JOIN chunk AS old ON old.id = said.id
 LEFT JOIN embedding AS k ON k.organisation_id = %(organisation)s AND k.hash = said.hash

@@ -36,8 +36,10 @@ _GIVE_BIRTH = """
 INSERT INTO chunk (space_id, entry_id, hash, born, model_id, dimensions, emb, bm, terms, metadata)
 SELECT %(space)s, %(entry)s, new.hash, %(seq)s, known.model_id, vector_dims(known.emb), known.emb,
        lex_weights(lex.terms), lex_scoped_terms(%(space)s, lex.terms), %(metadata)s
-FROM unnest(%(hashes)s::bytea[], %(texts)s::text[]) WITH ORDINALITY AS new (hash, content, place)
-CROSS JOIN LATERAL (SELECT lex_terms(%(kind)s, new.content) AS terms) AS lex
+FROM unnest(%(hashes)s::bytea[]) WITH ORDINALITY AS new (hash, place)
+JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = new.hash
+CROSS JOIN LATERAL (
+  SELECT lex_passage(%(kind)s, b.heading, b.text, b.context) AS terms) AS lex
 LEFT JOIN embedding AS known
   ON known.organisation_id = %(organisation)s AND known.hash = new.hash
   AND known.model_id = %(model)s
@@ -260,7 +262,6 @@ def _give_birth(
         "seq": seq,
         "kind": space.kind,
         "hashes": list(pieces),
-        "texts": [piece.worded for piece in pieces.values()],
         "organisation": scope.organisation_id,
         "model": draft.model_id,
         "metadata": Jsonb(dict(draft.metadata)),

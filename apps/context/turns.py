@@ -18,9 +18,9 @@ _Row = tuple[int, int | None, int | None]  # a chunk, and the ones before and af
 _LAST_NUMBER = re.compile(r"(\d{1,18})(\D*)\Z")
 
 _SETTLE = """
-UPDATE chunk AS c SET bm = said.bm, terms = lex_scoped_terms(c.space_id, said.terms)
+UPDATE chunk AS c SET bm = said.bm, terms = said.terms
 FROM (
-  SELECT own.id, lex.terms, lex_weights(lex.terms) AS bm
+  SELECT own.id, lex_weights(lex.terms) AS bm, lex_scoped_terms(own.space_id, lex.terms) AS terms
   FROM unnest(%(chunks)s::bigint[], %(before)s::bigint[], %(after)s::bigint[])
     AS t (id, before_id, after_id)
   JOIN chunk AS own USING (id)
@@ -30,11 +30,11 @@ FROM (
   LEFT JOIN (chunk AS c1 JOIN blob AS b1 ON b1.organisation_id = %(organisation)s
     AND b1.hash = c1.hash) ON c1.id = t.after_id
   CROSS JOIN LATERAL (
-    SELECT lex_terms(%(kind)s, concat_ws(E'\\n', b.heading, b.text, b.context,
-                     left(b0.text, %(most)s), left(b1.text, %(most)s))) AS terms
+    SELECT lex_passage(%(kind)s, b.heading, b.text, concat_ws(E'\\n', b.context,
+                       left(b0.text, %(most)s), left(b1.text, %(most)s))) AS terms
   ) AS lex
 ) AS said
-WHERE c.id = said.id AND c.bm <> said.bm
+WHERE c.id = said.id AND (c.bm <> said.bm OR NOT c.terms @> said.terms)
 """
 _CHUNKS = """
 SELECT c.id FROM chunk AS c JOIN entry AS e ON e.id = c.entry_id

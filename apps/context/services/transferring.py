@@ -43,7 +43,7 @@ FROM unnest(%(entries)s::uuid[], %(hashes)s::bytea[], %(born)s::bigint[], %(died
             %(metadata)s::jsonb[]) AS n (entry_id, hash, born, died, metadata)
 JOIN blob AS b ON b.organisation_id = %(organisation)s AND b.hash = n.hash
 CROSS JOIN LATERAL (
-  SELECT lex_terms(%(kind)s, concat_ws(E'\\n', b.heading, b.text, b.context)) AS terms) AS lex
+  SELECT lex_passage(%(kind)s, b.heading, b.text, b.context) AS terms) AS lex
 LEFT JOIN embedding AS k ON k.organisation_id = %(organisation)s AND k.hash = n.hash
   AND k.model_id = %(model)s
 ORDER BY n.born

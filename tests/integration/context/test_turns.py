@@ -92,12 +92,15 @@ def test_a_branch_has_its_own_words_around_a_turn_and_brings_them_home(
         say(key, text)
     versions.create_branch(scope=scope, space="talks", name="other")
     say("call/9", "Bob: Genoa, in the autumn.", space="other")
+    say("call/11", "Bob: Next year Faro.", space="other")
+    say("call/12", "Ann: By train.", space="other")
     assert find("harbour", space="other") == {"call/8", "call/9"}
     assert find("genoa", space="other") == {"call/9"}  # the turns around it are the parent's
     assert find("genoa") == set()
     merging.merge_branch(scope=scope, space="talks", branch="other", why="better")
     assert find("genoa") == {"call/8", "call/9", "call/10"}
     assert find("lisbon") == set()
+    assert find("train") == {"call/11", "call/12"}
 
 
 def test_what_is_erased_is_found_through_no_turn_at_any_moment(
@@ -124,6 +127,19 @@ def test_what_is_brought_in_elsewhere_is_found_alike(
     with transferring.open_export(scope=scope, space="talks") as file:
         transferring.import_space(scope=scope, space="copy", file=io.BytesIO(file.read()))
     assert find("lisbon", space="copy") == {"call/8", "call/9", "call/10"}
+
+
+def test_the_turn_that_says_it_comes_before_those_around_it(
+    scope: Any, say: Callable[..., Any]
+) -> None:
+    for key, text in TALK.items():
+        say(key, text)
+    say("text", "\n".join(TALK.values()))
+    hits = searching.search(
+        scope=scope, query="splendid", spaces=["talks"], mode=SearchMode.LEXICAL
+    ).hits
+    assert {hit.text.strip() for hit in hits[:2]} == {TALK["call/10"]}
+    assert len(hits) == 6
 
 
 def test_entries_of_other_kinds_of_spaces_stand_alone(
