@@ -1,5 +1,6 @@
 """Turns of a dialogue that are entries of their own: those whose keys count on (`call/7`, `call/8`)
-are found by each other's words, as the turns of one text are.
+are found by each other's words, as the turns of one text are. An earlier moment finds a turn by the
+words that were around it when it was last live.
 """
 
 import re
@@ -15,7 +16,7 @@ from apps.context.types import SpaceKind
 
 _Row = tuple[int, int | None, int | None]  # a chunk, and the ones before and after it
 
-_LAST_NUMBER = re.compile(r"(\d{1,18})(\D*)\Z")
+_LAST_NUMBER = re.compile(r"(?<![0-9])([0-9]++)([^0-9]*)\Z")
 
 _SETTLE = """
 UPDATE chunk AS c SET bm = said.bm, terms = said.terms
@@ -110,12 +111,18 @@ def _around(keys: Iterable[str]) -> set[str]:
 
 
 def _beside(key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the turns before and after `key` may be called: its last number is one less or more."""
+    """What the turns before and after `key` may be called: its last number is one less or more, and
+    `key` is what may come after or before them.
+    """
     found = _LAST_NUMBER.search(key)
     if found is None:
         return (), ()
     stem, number, end = key[: found.start()], int(found[1]), found[2]
     width = len(found[1])
     later = (f"{stem}{number + 1:0{width}}{end}",)
-    earlier = (f"{stem}{number - 1:0{width}}{end}", f"{stem}{number - 1}{end}") if number else ()
-    return tuple(dict.fromkeys(earlier)), later
+    if number == 0:
+        return (), later
+    earlier = f"{stem}{number - 1:0{width}}{end}"
+    if width > 1 and number == 10 ** (width - 1):  # 10 comes after 9, as after 09
+        return (earlier, f"{stem}{number - 1}{end}"), later
+    return (earlier,), later

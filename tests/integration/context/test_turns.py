@@ -28,6 +28,14 @@ def say(scope: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def talk(say: Callable[..., Any]) -> Callable[..., Any]:
+    """`say`, after the talk."""
+    for key, text in TALK.items():
+        say(key, text)
+    return say
+
+
+@pytest.fixture
 def find(scope: Any) -> Callable[..., set[str]]:
     def found(words: str, space: str = "talks", **more: Any) -> set[str]:
         result = searching.search(
@@ -59,12 +67,21 @@ def test_a_number_may_have_zeros_before_it_and_an_ending_after_it(
     assert find("heron") == {"D1:099.txt", "D1:100.txt", "D1:101.txt"}
 
 
-def test_a_change_is_known_to_the_turns_around_it(
+def test_turns_are_next_to_each_other_from_both_sides(
     scope: Any, say: Callable[..., Any], find: Callable[..., set[str]]
 ) -> None:
-    for key, text in TALK.items():
-        say(key, text)
-    before = say("call/9", "Bob: Genoa, in the autumn.").revision.seq - 1
+    say("9", "Ann: A gull.")
+    say("10", "Bob: A heron.")
+    say("010", "Bob: A stork.")
+    assert find("gull") == find("heron") == {"9", "10"}
+    writing.erase_entry(scope=scope, space="talks", key="9", why="asked to")
+    assert find("gull") == set()
+
+
+def test_a_change_is_known_to_the_turns_around_it(
+    scope: Any, talk: Callable[..., Any], find: Callable[..., set[str]]
+) -> None:
+    before = talk("call/9", "Bob: Genoa, in the autumn.").revision.seq - 1
     assert find("lisbon") == set()
     assert find("genoa") == {"call/8", "call/9", "call/10"}
     writing.delete_entry(scope=scope, space="talks", key="call/9", why="a slip")
@@ -86,14 +103,12 @@ def test_the_turns_of_a_text_keep_theirs_as_it_grows(
 
 
 def test_a_branch_has_its_own_words_around_a_turn_and_brings_them_home(
-    scope: Any, say: Callable[..., Any], find: Callable[..., set[str]]
+    scope: Any, talk: Callable[..., Any], find: Callable[..., set[str]]
 ) -> None:
-    for key, text in TALK.items():
-        say(key, text)
     versions.create_branch(scope=scope, space="talks", name="other")
-    say("call/9", "Bob: Genoa, in the autumn.", space="other")
-    say("call/11", "Bob: Next year Faro.", space="other")
-    say("call/12", "Ann: By train.", space="other")
+    talk("call/9", "Bob: Genoa, in the autumn.", space="other")
+    talk("call/11", "Bob: Next year Faro.", space="other")
+    talk("call/12", "Ann: By train.", space="other")
     assert find("harbour", space="other") == {"call/8", "call/9"}
     assert find("genoa", space="other") == {"call/9"}  # the turns around it are the parent's
     assert find("genoa") == set()
@@ -104,13 +119,11 @@ def test_a_branch_has_its_own_words_around_a_turn_and_brings_them_home(
 
 
 def test_what_is_erased_is_found_through_no_turn_at_any_moment(
-    scope: Any, say: Callable[..., Any], find: Callable[..., set[str]]
+    scope: Any, talk: Callable[..., Any], find: Callable[..., set[str]]
 ) -> None:
-    for key, text in TALK.items():
-        say(key, text)
     versions.create_branch(scope=scope, space="talks", name="other")
-    say("call/10", "Ann: Lovely.", space="other")
-    latest = say("call/10", "Ann: Great.").revision.seq
+    talk("call/10", "Ann: Lovely.", space="other")
+    latest = talk("call/10", "Ann: Great.").revision.seq
     writing.erase_entry(scope=scope, space="talks", key="call/9", why="asked to")
     assert find("lisbon") == find("lisbon", space="other") == set()
     for moment in range(latest + 1):
@@ -119,22 +132,19 @@ def test_what_is_erased_is_found_through_no_turn_at_any_moment(
     assert find("porto", as_of=latest - 1) >= {"call/11"}
 
 
+@pytest.mark.usefixtures("talk")
 def test_what_is_brought_in_elsewhere_is_found_alike(
-    scope: Any, say: Callable[..., Any], find: Callable[..., set[str]]
+    scope: Any, find: Callable[..., set[str]]
 ) -> None:
-    for key, text in TALK.items():
-        say(key, text)
     with transferring.open_export(scope=scope, space="talks") as file:
         transferring.import_space(scope=scope, space="copy", file=io.BytesIO(file.read()))
     assert find("lisbon", space="copy") == {"call/8", "call/9", "call/10"}
 
 
 def test_the_turn_that_says_it_comes_before_those_around_it(
-    scope: Any, say: Callable[..., Any]
+    scope: Any, talk: Callable[..., Any]
 ) -> None:
-    for key, text in TALK.items():
-        say(key, text)
-    say("text", "\n".join(TALK.values()))
+    talk("text", "\n".join(TALK.values()))
     hits = searching.search(
         scope=scope, query="splendid", spaces=["talks"], mode=SearchMode.LEXICAL
     ).hits
